@@ -1,0 +1,2 @@
+if __name__ != "trine.compilers":
+    raise ImportError("this folder is part of Trine: install it (make .venv) and import trine.compilers")

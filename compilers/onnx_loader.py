@@ -1,0 +1,284 @@
+"""Load an ONNX file without trusting it: every defect of the file is one `InputError` that lists them all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from trine.compilers.graph import Shape
+from trine.devices.errors import InputError, nearest
+
+OLDEST_OPSET = 13
+
+
+def load_onnx(path: Path, shapes: Mapping[str, Shape] | None = None) -> Any:
+    """An `onnx.ModelProto` with its weights in memory and a batch axis of 1 first in every input.
+
+    shapes: whole input shapes by name, batch axis (1) first, for inputs whose shape the file leaves open.
+    Raises InputError: not ONNX, truncated, external data missing or outside the folder, opset out of range, no
+    nodes, names written twice or never, NaN or infinite weights, inputs that are not float tensors, open shapes.
+    """
+    model = _parse(path)
+    _refuse(path.name, _external_problems(model, path.parent))
+    _load_external(model, path)
+    return accept(model, path.name, shapes)
+
+
+def accept(model: Any, name: str, shapes: Mapping[str, Shape] | None = None) -> Any:
+    """The model itself, its weights in memory already, if it can be lowered; changed to run one example."""
+    _refuse(name, _envelope_problems(model))
+    problems = [
+        *_wiring_problems(model.graph),
+        *_weight_problems(model),
+        *_input_problems(model, shapes or {}),
+    ]
+    _refuse(name, problems)
+    _fix_shapes(model, shapes or {})
+    return model
+
+
+def _refuse(name: str, problems: list[str]) -> None:
+    if problems:
+        listed = "\n  ".join(problems)
+        raise InputError(f"{name}: {listed}" if len(problems) == 1 else f"{name}:\n  {listed}")
+
+
+def _parse(path: Path) -> Any:
+    import onnx
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path.name}: the file is empty")
+    try:
+        model = onnx.load_model_from_string(path.read_bytes(), format="protobuf")
+    except Exception as reason:  # protobuf's DecodeError, whose module has no types
+        raise InputError(f"{path.name}: not an ONNX file, or a truncated one ({reason})") from None
+    if not model.ir_version or not model.opset_import:
+        raise InputError(f"{path.name}: not an ONNX file: it states no IR version or no opset")
+    return model
+
+
+def _envelope_problems(model: Any) -> list[str]:
+    from onnx import defs
+
+    problems = []
+    newest = defs.onnx_opset_version()
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if not versions:
+        problems.append("imports no opset of ONNX's own domain")
+    problems += [
+        f"opset {v} is not supported: {OLDEST_OPSET} to {newest} are; "
+        + ("convert it with onnx.version_converter" if v < OLDEST_OPSET else "export with an older opset")
+        for v in versions
+        if not OLDEST_OPSET <= v <= newest
+    ]
+    if not model.graph.node:
+        problems.append("the graph has no nodes")
+    if not all(isinstance(name, str) for name in _names(model.graph)):
+        problems.append("damaged: it holds names that are not text")
+    if model.graph.sparse_initializer:
+        problems.append("sparse initializers are not supported: export dense weights")
+    return problems
+
+
+def _names(graph: Any) -> Iterator[Any]:
+    """Every name of the graph; protobuf hands damaged ones over as bytes."""
+    for node in graph.node:
+        yield from (node.op_type, node.domain, node.name, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    yield from (value.name for value in (*graph.initializer, *graph.input, *graph.output))
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """Every TensorProto of the model, sub-graphs and functions among them."""
+
+    def of(nodes: Any) -> Iterator[Any]:
+        for node in nodes:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors
+                for graph in [attribute.g, *attribute.graphs]:
+                    yield from graph.initializer
+                    yield from of(graph.node)
+
+    yield from model.graph.initializer
+    yield from of(model.graph.node)
+    for function in model.functions:
+        yield from of(function.node)
+
+
+def _external_problems(model: Any, folder: Path) -> list[str]:
+    """Why each external tensor's file may not be read; a file of weights is a plain file inside the folder."""
+    from onnx import TensorProto
+
+    problems = []
+    for tensor in _tensors(model):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        parts = PurePosixPath(location.replace("\\", "/"))
+        who = f"external data of {tensor.name} ({location!r})"
+        if not location or parts.is_absolute() or ".." in parts.parts or ":" in location or "\0" in location:
+            problems.append(f"{who} points outside the model's folder; it must be a relative path inside it")
+            continue
+        file = folder.joinpath(*parts.parts)
+        steps = [folder.joinpath(*parts.parts[: i + 1]) for i in range(len(parts.parts))]
+        if any(step.is_symlink() for step in steps):
+            problems.append(f"{who} is a symbolic link, which could point outside the model's folder")
+        elif not file.exists():
+            problems.append(f"{who} is missing; put it beside {folder.name or '.'}/ where the model is")
+        elif not stat.S_ISREG(os.lstat(file).st_mode):
+            problems.append(f"{who} is not a plain file")
+    return problems
+
+
+def _load_external(model: Any, path: Path) -> None:
+    from onnx.checker import ValidationError
+    from onnx.external_data_helper import load_external_data_for_model
+
+    try:
+        load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, ValidationError) as reason:
+        raise InputError(f"{path.name}: external data cannot be read: {reason}") from None
+
+
+def _wiring_problems(graph: Any) -> list[str]:
+    """Names written twice, read before they are written, or never written."""
+    problems = []
+    constants = {tensor.name for tensor in graph.initializer}
+    names = [tensor.name for tensor in graph.initializer]
+    names += [value.name for value in graph.input if value.name not in constants]
+    names += [name for node in graph.node for name in node.output if name]
+    problems += [
+        f"{name} is written twice" for name in sorted(n for n, count in Counter(names).items() if count > 1)
+    ]
+    everything, known = set(names), set(names) - {n for node in graph.node for n in node.output}
+    for i, node in enumerate(graph.node):
+        who = f"node {node.name or i} ({node.op_type})"
+        for name in dict.fromkeys(n for n in node.input if n and n not in known):
+            if name in everything:
+                problems.append(
+                    f"{who} reads {name} before it is written: unsorted graph, or one with a cycle"
+                )
+            else:
+                problems.append(f"{who} reads {name}, which nothing writes: an initializer is missing")
+        known.update(node.output)
+    if not graph.output:
+        problems.append("the graph has no outputs")
+    problems += [f"output {v.name} is never written" for v in graph.output if v.name not in known]
+    return problems
+
+
+def _weight_problems(model: Any) -> list[str]:
+    from onnx import numpy_helper
+
+    problems = []
+    for tensor in _tensors(model):
+        try:
+            value = numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError) as reason:
+            problems.append(f"tensor {tensor.name or '(unnamed)'} is damaged: {reason}")
+            continue
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            if value.size == 1 and not np.isnan(value).any():
+                continue  # a lone infinity is how exporters write "no bound"
+            count = int(value.size - np.isfinite(value).sum())
+            who = f"weight {tensor.name or '(unnamed)'}"
+            problems.append(f"{who} holds NaN or infinity in {count} of {value.size} values")
+    return problems
+
+
+def _inputs(model: Any) -> list[Any]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in constants]
+
+
+def _dims(value: Any) -> list[int | str | None]:
+    dims = value.type.tensor_type.shape.dim
+    return [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in dims]
+
+
+def _input_problems(model: Any, shapes: Mapping[str, Shape]) -> list[str]:
+    from onnx import TensorProto
+
+    inputs = _inputs(model)
+    names = [value.name for value in inputs]
+    problems = [
+        f"--shape names {n}, which is no input; {nearest(n, names)}" for n in shapes if n not in names
+    ]
+    if not inputs:
+        problems.append("the graph has no inputs")
+    for value in inputs:
+        kind = value.type.WhichOneof("value")
+        if kind != "tensor_type":
+            problems.append(
+                f"input {value.name} is a {(kind or 'untyped value').removesuffix('_type')}, not a tensor"
+            )
+        elif value.type.tensor_type.elem_type != TensorProto.FLOAT:
+            known = value.type.tensor_type.elem_type in TensorProto.DataType.values()
+            given = (
+                TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower() if known else "untyped"
+            )
+            problems.append(
+                f"input {value.name} is {given}, not float32: export the model with a float32 input"
+            )
+        else:
+            problems += _shape_problems(value, shapes.get(value.name))
+    return problems
+
+
+def _shape_problems(value: Any, given: Shape | None) -> list[str]:
+    dims, name = _dims(value), value.name
+    known = value.type.tensor_type.HasField("shape")
+    if given is not None:
+        if known and len(given) != len(dims):
+            return [f"--shape {name}={_join(given)} has {len(given)} axes, the model's input has {len(dims)}"]
+        if min(given, default=0) < 1 or given[0] != 1:
+            return [
+                f"--shape {name}={_join(given)}: the first axis is the batch and must be 1, the others positive"
+            ]
+        return []
+    if not known:
+        return [f"input {name} states no shape: give it with --shape {name}=1,..."]
+    if not dims:
+        return [f"input {name} is a scalar: it needs a batch axis first"]
+    advice = _join([1, *(d if isinstance(d, int) and d > 0 else 128 for d in dims[1:])])
+    problems = []
+    if isinstance(dims[0], int) and dims[0] != 1:
+        problems.append(
+            f"input {name} has a fixed batch of {dims[0]} (first axis): export it with a batch of 1 or a "
+            f"dynamic one, or try --shape {name}={advice}"
+        )
+    for axis, dim in enumerate(dims[1:], 1):
+        if not isinstance(dim, int) or dim < 1:
+            open_axis = f"axis {axis} ({dim})" if isinstance(dim, str) else f"axis {axis}"
+            problems.append(
+                f"input {name}: {open_axis} has no fixed size: give it, as in --shape {name}={advice}"
+            )
+    return problems
+
+
+def _join(shape: Any) -> str:
+    return ",".join(map(str, shape))
+
+
+def _fix_shapes(model: Any, shapes: Mapping[str, Shape]) -> None:
+    """One example a run: batch 1 everywhere, so that shape arithmetic becomes constants."""
+    for value in _inputs(model):
+        dims = shapes.get(value.name) or (1, *(int(size or 0) for size in _dims(value)[1:]))
+        tensor = value.type.tensor_type
+        tensor.ClearField("shape")
+        for size in dims:
+            tensor.shape.dim.add().dim_value = int(size)
+    del model.graph.value_info[:]
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")

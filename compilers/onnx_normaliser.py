@@ -1,0 +1,89 @@
+"""Bring an ONNX model into the form that is lowered: onnxscript's optimiser, with what it leaves undone.
+
+Functions are inlined, constants and shape arithmetic folded (the batch is 1 by now), pads and batch norms
+folded into the layer before them, batch norms that stand alone written as Mul and Add, dead nodes removed.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from trine.devices.errors import InputError
+
+# Elements. Weights that a constant subgraph computes (transposed, quantised) are folded up to this size, and
+# nothing bigger is computed: a file of a few bytes could ask for any size.
+LARGEST_FOLDED = 1 << 24
+
+
+def normalise(model: Any, name: str) -> Any:
+    """`onnx.ModelProto` to a normalised `onnx_ir.Model`; InputError when the file cannot be processed."""
+    import onnx_ir
+    from onnx_ir.passes import common
+    from onnxscript.optimizer import optimize_ir
+    from onnxscript.rewriter import RewritePass
+
+    limits = {"input_size_limit": LARGEST_FOLDED, "output_size_limit": LARGEST_FOLDED}
+    try:
+        ir = onnx_ir.serde.deserialize_model(model)
+        common.RemoveInitializersFromInputsPass()(ir)
+        optimize_ir(ir, should_fold=_foldable, **limits)
+        RewritePass(_rules())(ir)
+        optimize_ir(ir, should_fold=_foldable, inline=False, **limits)
+    except Exception as reason:  # whatever a malformed file makes the library raise
+        first = str(reason).strip().split("\n")[0]
+        raise InputError(f"{name}: cannot be processed: {first or type(reason).__name__}") from reason
+    return ir
+
+
+def _foldable(node: Any) -> bool | None:
+    """None: the optimiser decides. False: the constant would be too large, or be drawn at random."""
+    for output in node.outputs:
+        shape = output.shape
+        if shape is not None and all(isinstance(d, int) for d in shape) and prod(shape) > LARGEST_FOLDED:
+            return False
+    if node.op_type in ("ConstantOfShape", "Expand", "Tile", "Range", "Resize", "Pad"):
+        return None if all(o.shape is not None for o in node.outputs) else False
+    return None
+
+
+@cache
+def _rules() -> Any:
+    """Our rules beside the library's: dense layers as Gemm, batch norms standing alone."""
+    from onnxscript.rewriter import pattern
+    from onnxscript.rewriter.rules.common import matmul_add_to_gemm_rule
+
+    class LoneBatchNorm(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # the library is untyped
+        """y = x * scale + offset by channel, scale = gamma / sqrt(var + epsilon) (ONNX BatchNormalization-15)."""
+
+        def pattern(self, op: Any, x: Any) -> Any:
+            return op.BatchNormalization(x, _allow_other_inputs=True, _outputs=["normalised"])
+
+        def check(self, context: Any, x: Any, normalised: Any) -> Any:
+            node, result = normalised.producer(), pattern.MatchResult()
+            if len(node.outputs) != 1 or node.attributes.get_int("training_mode", 0):
+                return result.fail("training mode")
+            if x.shape is None or any(p is None or p.const_value is None for p in node.inputs[1:]):
+                return result.fail("parameters computed at run time")
+            return result
+
+        def rewrite(self, op: Any, x: Any, normalised: Any) -> Any:
+            node = normalised.producer()
+            gamma, beta, mean, variance = (p.const_value.numpy().astype(np.float64) for p in node.inputs[1:])
+            scale = gamma / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+            shape = (-1,) + (1,) * (len(x.shape) - 2)
+            return op.Add(
+                op.Mul(x, _initializer(op, scale.reshape(shape), f"{normalised.name}.scale")),
+                _initializer(op, (beta - mean * scale).reshape(shape), f"{normalised.name}.offset"),
+            )
+
+    return [matmul_add_to_gemm_rule, LoneBatchNorm().rule()]
+
+
+def _initializer(op: Any, value: Any, name: str) -> Any:
+    import onnx_ir
+
+    return op.initializer(onnx_ir.tensor(value.astype(np.float32)), name=name)

@@ -1,0 +1,95 @@
+"""Write a `Graph` as float ONNX: each normal form spelled the way ONNX spells it, batch axis first and free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from trine.compilers.graph import Array, Graph, Node
+
+OPSET = 21
+
+# What ONNX wants of a node: its inputs (new constants among them), its attributes.
+Spelling = tuple[list[str], dict[str, Any], dict[str, Array]]
+
+
+def _as_is(node: Node, opset: int) -> Spelling:
+    return list(node.inputs), dict(node.attributes), {}
+
+
+def _with(node: Node, attributes: dict[str, Any], **constants: Array) -> Spelling:
+    """The node's inputs and then new constants, named after the node and their role."""
+    named = {f"{node.name}.{role}": value for role, value in constants.items()}
+    return [*node.inputs, *named], attributes, named
+
+
+def _clip(node: Node, opset: int) -> Spelling:
+    bounds = {role: np.array(node.attributes[role], np.float32) for role in ("min", "max")}
+    return _with(node, {}, **bounds)
+
+
+def _average_pool(node: Node, opset: int) -> Spelling:
+    attributes = {key: value for key, value in node.attributes.items() if key != "uncounted"}
+    extra = node.attributes["uncounted"]
+    if opset < 19:
+        attributes.pop("dilations")
+    if node.attributes["count_include_pad"] and any(extra):
+        rank = len(extra)
+        ends = [end - x for end, x in zip(attributes["pads"][rank:], extra, strict=True)]
+        attributes |= {"pads": (*attributes["pads"][:rank], *ends), "ceil_mode": 1}
+    return list(node.inputs), attributes, {}
+
+
+def _reduce_mean(node: Node, opset: int) -> Spelling:
+    axes = [axis + 1 for axis in node.attributes["axes"]]
+    keep = {"keepdims": node.attributes["keepdims"]}
+    return (
+        _with(node, keep, axes=np.array(axes, np.int64))
+        if opset >= 18
+        else (list(node.inputs), keep | {"axes": axes}, {})
+    )
+
+
+def _axis(node: Node, opset: int) -> Spelling:
+    return list(node.inputs), {"axis": node.attributes["axis"] + 1}, {}
+
+
+SPELLINGS: Mapping[str, Callable[[Node, int], Spelling]] = {
+    "AveragePool": _average_pool,
+    "Clip": _clip,
+    "Concat": _axis,
+    "Gemm": lambda node, opset: (list(node.inputs), {"transB": 1}, {}),
+    "ReduceMean": _reduce_mean,
+    "Reshape": lambda node, opset: _with(node, {}, shape=np.array((-1, *node.attributes["shape"]), np.int64)),
+    "Softmax": _axis,
+    "Transpose": lambda node, opset: (list(node.inputs), {"perm": (0, *(a + 1 for a in node.attributes["perm"]))}, {}),
+}  # fmt: skip
+
+
+def spell(node: Node, opset: int = OPSET) -> Spelling:
+    """Inputs, attributes and new constants of the ONNX node that means this node."""
+    return SPELLINGS.get(node.op, _as_is)(node, opset)
+
+
+def write_onnx(graph: Graph, opset: int = OPSET) -> Any:
+    """The network as an `onnx.ModelProto` with a free batch axis `n`; the file read back is the same network."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    constants, nodes = dict(graph.constants), []
+    for node in graph.nodes:
+        inputs, attributes, made = spell(node, opset)
+        constants |= made
+        nodes.append(helper.make_node(node.op, inputs, list(node.outputs), node.name, **attributes))
+
+    def value(name: str) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *graph.shape(name)])
+
+    body = helper.make_graph(
+        nodes, graph.name, [value(tensor.name) for tensor in graph.inputs], [value(name) for name in graph.outputs],
+        [numpy_helper.from_array(np.ascontiguousarray(constants[name]), name) for name in sorted(constants)],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", opset)]
+    ir_version = helper.find_min_ir_version_for(opsets)
+    return helper.make_model(body, opset_imports=opsets, ir_version=ir_version, producer_name="trine")

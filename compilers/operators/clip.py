@@ -1,0 +1,52 @@
+"""Clip to constant bounds (ONNX Clip-13). Normal form: inputs (x); attributes min and max, -inf and inf if absent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trine.compilers.graph import Array, Node
+from trine.compilers.operators import Case, Form, Operator, SourceNode, Unsupported, floats
+from trine.compilers.operators.relu import same_shape
+
+
+def _bound(source: SourceNode, index: int, what: str, absent: float) -> float:
+    if not source.has(index):
+        return absent
+    value = source.constant(index, what)
+    if value.size != 1 or np.isnan(value).any():
+        raise Unsupported(f"{what} must be one number, not {value.tolist()}")
+    return float(value.reshape(()))
+
+
+def read(source: SourceNode) -> Node:
+    bounds = {
+        "min": _bound(source, 1, "the lower bound", -np.inf),
+        "max": _bound(source, 2, "the upper bound", np.inf),
+    }
+    return Node("Clip", source.name, source.inputs[:1], source.outputs, bounds)
+
+
+def run(node: Node, arguments: Sequence[Array]) -> list[Array]:
+    low, high = np.float32(node.attributes["min"]), np.float32(node.attributes["max"])
+    return [floats(np.minimum(np.maximum(arguments[0], low), high))]
+
+
+_LOW, _HIGH = np.array(-0.5, np.float32), np.array(0.25, np.float32)
+
+OPERATOR = Operator(
+    "Clip", read, same_shape, run,
+    (
+        Case("relu6", ((4, 9),), {"min": 0.0, "max": 6.0}),
+        Case("both", ((12,),), {"min": -0.5, "max": 0.25}),
+        Case("lower_only", ((3, 5, 4),), {"min": 0.125, "max": float("inf")}),
+        Case("upper_only", ((3, 5, 4),), {"min": float("-inf"), "max": 0.5}),
+    ),
+    forms=(
+        Form("both", ((4, 9),), {}, {1: _LOW, 2: _HIGH}),
+        Form("lower", ((4, 9),), {}, {1: _LOW}),
+        Form("upper", ((4, 9),), {}, {1: None, 2: _HIGH}),
+        Form("lower_above_upper", ((4, 9),), {}, {1: _HIGH, 2: _LOW}),
+    ),
+)  # fmt: skip

@@ -1,0 +1,9 @@
+"""Tanh (ONNX Tanh-13). Normal form: inputs (x); no attributes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trine.compilers.operators.relu import unary
+
+OPERATOR = unary("Tanh", np.tanh)

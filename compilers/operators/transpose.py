@@ -1,0 +1,46 @@
+"""Transpose of one example's axes (ONNX Transpose-13). Normal form: inputs (x); attribute perm, without the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trine.compilers.graph import Array, Node, Shape
+from trine.compilers.operators import Case, Form, Operator, SourceNode, Unsupported
+
+
+def read(source: SourceNode) -> Node:
+    rank = len(source.shape()) + 1
+    perm = tuple(int(axis) for axis in source.attributes.get("perm", range(rank)[::-1]))
+    if sorted(perm) != list(range(rank)):
+        raise Unsupported(f"perm {perm} is no permutation of {rank} axes")
+    if perm[0] != 0:
+        raise Unsupported(f"perm {perm} moves the batch axis")
+    if perm == tuple(range(rank)):
+        return Node("Identity", source.name, source.inputs, source.outputs)
+    return Node(
+        "Transpose", source.name, source.inputs, source.outputs, {"perm": tuple(a - 1 for a in perm[1:])}
+    )
+
+
+def shapes(node: Node, inputs: Sequence[Shape]) -> list[Shape]:
+    return [tuple(inputs[0][axis] for axis in node.attributes["perm"])]
+
+
+def run(node: Node, arguments: Sequence[Array]) -> list[Array]:
+    return [np.transpose(arguments[0], (0, *(axis + 1 for axis in node.attributes["perm"])))]
+
+
+OPERATOR = Operator(
+    "Transpose", read, shapes, run,
+    (
+        Case("signal", ((4, 9),), {"perm": (1, 0)}),
+        Case("channels_last", ((3, 5, 4),), {"perm": (1, 2, 0)}),
+        Case("rotate_four", ((2, 3, 4, 5),), {"perm": (3, 0, 2, 1)}),
+    ),
+    forms=(
+        Form("signal", ((4, 9),), {"perm": (0, 2, 1)}),
+        Form("same", ((4, 9),), {"perm": (0, 1, 2)}),
+    ),
+)  # fmt: skip

@@ -1,0 +1,238 @@
+"""The C99 print: one header and one source, freestanding, a static arena, const weights, no malloc, no libm.
+
+Each layer is a function of its own, `trine_NAME_layer_I_LABEL`, so that a profiler can tell them apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trine.edge.c.layout import LaidOut, lay_out
+from trine.edge.c.movement import is_alias, placed_parts
+from trine.edge.c.writer import KERNEL_ORDER, LayerWriter, SourceWriter, identifier, kernel_text
+from trine.edge.memory import Buffer, Operation, Plan, check, plan_memory
+from trine.edge.operators import kernels
+from trine.edge.program import IntegerProgram, QuantizedTensor, Step
+
+REQUIRED = {  # feature macro of the Arm C Language Extensions a core must show, and the flag that brings it
+    "cortex-m4f": ("__ARM_FEATURE_DSP", "-mcpu=cortex-m4"),
+    "cortex-m7": ("__ARM_FEATURE_DSP", "-mcpu=cortex-m7"),
+    "cortex-m33": ("__ARM_FEATURE_DSP", "-mcpu=cortex-m33"),
+    "cortex-m55": ("__ARM_FEATURE_MVE", "-mcpu=cortex-m55"),
+}
+
+
+@dataclass(frozen=True)
+class CSources:
+    """The emitted C and what was decided on the way.
+
+    layers: (function symbol, step name) in the order they run. plan: the memory plan of the arena.
+    """
+
+    name: str
+    header: str
+    source: str
+    plan: Plan
+    layers: tuple[tuple[str, str], ...]
+
+
+def operations_of(laid_out: LaidOut) -> tuple[list[Operation], list[Buffer]]:
+    """The memory planner's view of a laid-out program."""
+    program = laid_out.program
+    external = {*program.inputs, *program.outputs}
+    buffers = [Buffer(t.name, t.size, t.name in external) for t in program.tensors.values() if used(program, t.name)]
+    operations = []
+    for step in program.steps:
+        kernel, sharing = kernels()[step.kernel], {}
+        output = program.tensors[step.output]
+        if is_alias(laid_out, step) and not {step.inputs[0], step.output} <= external:
+            sharing = {"alias": step.inputs[0]} if step.output not in external else {}
+        elif kernel.in_place:
+            fits = tuple(n for n in dict.fromkeys(step.inputs) if program.tensors[n].size == output.size)
+            sharing = {"in_place": tuple(n for n in fits if n not in program.inputs)} if fits else {}
+        elif placed_parts(laid_out, step):
+            parts = tuple((n, at) for n, at in placed_parts(laid_out, step) if n not in program.inputs)
+            sharing = {"parts": parts} if parts else {}
+        scratch = kernel.scratch(program, step)
+        operations.append(Operation(step.name, tuple(dict.fromkeys(step.inputs)), (step.output,), scratch, **sharing))
+    return operations, buffers
+
+
+def used(program: IntegerProgram, name: str) -> bool:
+    """Whether a tensor is an input or written by a step."""
+    return name in program.inputs or any(step.output == name for step in program.steps)
+
+
+def unique_steps(program: IntegerProgram) -> IntegerProgram:
+    """Step names made unique, since layer functions and operations are named after them."""
+    seen: dict[str, int] = {}
+    steps = []
+    for step in program.steps:
+        seen[step.name] = seen.get(step.name, 0) + 1
+        name = step.name if seen[step.name] == 1 else f"{step.name}_{seen[step.name]}"
+        steps.append(Step(step.kernel, name, step.inputs, step.output, step.constants, step.attributes, step.requantizer))
+    return program.with_steps(tuple(steps))
+
+
+class Emitter:
+    """Puts the pieces of one C file together."""
+
+    def __init__(self, program: IntegerProgram, name: str, core: str) -> None:
+        laid_out = lay_out(unique_steps(program))
+        self.program, self.laid_out, self.name, self.core = laid_out.program, laid_out, name, core
+        operations, buffers = operations_of(laid_out)
+        self.plan = plan_memory(operations, buffers)
+        check(self.plan, operations, buffers)
+        self.writer = SourceWriter(name, laid_out)
+        self.placed = {part for part, _ in self.plan.placed}
+        self.functions: list[str] = []
+        self.calls: list[str] = []
+        self.layers: list[tuple[str, str]] = []
+
+    def pointer(self, tensor: str) -> str:
+        """Where a tensor lies: the caller's pointer or a place in the arena."""
+        tensor = self.plan.in_external.get(tensor, tensor)
+        if tensor in self.program.inputs:
+            return f"in{self.program.inputs.index(tensor)}"
+        if tensor in self.program.outputs:
+            return f"out{self.program.outputs.index(tensor)}"
+        return f"arena + {self.plan.offsets[tensor]}"
+
+    def add_layer(self, index: int, step: Step) -> None:
+        """Write a step's function and its call; an alias whose bytes are in place needs neither."""
+        ends = self.pointer(step.inputs[0]), self.pointer(step.output)
+        if is_alias(self.laid_out, step) and ends[0] == ends[1]:
+            return
+        label = f"{index}_{identifier(step.name)}"
+        layer = LayerWriter(self.writer, step, label, frozenset(n for n in step.inputs if n in self.placed))
+        kernels()[step.kernel].c(layer, step)
+        if not layer.lines:
+            return
+        parameters = [f"const int8_t *x{i}" for i in range(len(step.inputs))] + ["int8_t *y"]
+        arguments = [self.pointer(n) for n in step.inputs] + [ends[1]]
+        if step.name in self.plan.scratch_offsets and kernels()[step.kernel].scratch(self.program, step):
+            parameters.append("int8_t *scratch")
+            arguments.append(f"arena + {self.plan.scratch_offsets[step.name]}")
+        symbol = f"trine_{self.name}_layer_{label}"
+        body = "\n".join("    " + line for line in layer.lines)
+        unused = "".join(f"    (void)x{i};\n" for i, n in enumerate(step.inputs) if n in layer.placed)
+        self.functions.append(
+            f"/* {step.kernel}: {describe(self.program, step)} */\n"
+            f"TRINE_NOINLINE static void {symbol}({', '.join(parameters)})\n{{\n{unused}{body}\n}}\n"
+        )
+        self.calls.append(f"    {symbol}({', '.join(arguments)});")
+        self.layers.append((symbol, step.name))
+
+    def emit(self) -> CSources:
+        """Write all layers and assemble header and source."""
+        for index, at in enumerate(self.plan.order):
+            self.add_layer(index, self.program.steps[at])
+        return CSources(self.name, self.header(), self.source(), self.plan, tuple(self.layers))
+
+    def signature(self) -> str:
+        """The entry function's prototype; with one input and one output they are called in and out."""
+        names = [("in", "const int8_t *in", self.program.inputs), ("out", "int8_t *out", self.program.outputs)]
+        parameters = []
+        for _, declaration, tensors in names:
+            alone = len(tensors) == 1
+            parameters += [declaration if alone else f"{declaration}{i}" for i in range(len(tensors))]
+        return f"int trine_{self.name}_run({', '.join(parameters)})"
+
+    def header(self) -> str:
+        """Sizes, scales and the prototype."""
+        guard = f"TRINE_{self.name.upper()}_H"
+        lines = [
+            f"#ifndef {guard}", f"#define {guard}", "", "#include <stdint.h>", "",
+            "/* Made by Trine. real value = SCALE * (int8 - ZERO_POINT); tensors in ONNX order, one example a call. */",
+        ]  # fmt: skip
+        for tensor in (self.program.tensors[n] for n in (*self.program.inputs, *self.program.outputs)):
+            lines += tensor_macros(self.name, tensor)
+        lines += [
+            f"#define TRINE_{self.name.upper()}_ARENA_SIZE {max(self.plan.arena_bytes, 1)}", "",
+            "#ifdef __cplusplus", 'extern "C" {', "#endif", "",
+            "/* Returns 0. Not re-entrant: it works in one static arena. */", f"{self.signature()};", "",
+            "#ifdef __cplusplus", "}", "#endif", "", "#endif", "",
+        ]  # fmt: skip
+        return "\n".join(lines)
+
+    def source(self) -> str:
+        """Guards, kernels, constants, layers, entry."""
+        self.writer.needed.add("common")
+        kernels_used = [kernel_text(name) for name in KERNEL_ORDER if name in self.writer.needed]
+        finish = finish_macro(self.program)
+        name, plan = self.name, self.plan
+        parts = [
+            f'/* Made by Trine from {name}; int8 inference, C99, no library. */\n#include "{name}.h"\n',
+            required_guard(self.core),
+            kernels_used[0],
+            finish,
+            *kernels_used[1:],
+            "/* Constants. */\n",
+            *self.writer.constants,
+            f"/* {plan.arena_bytes} bytes; no plan of this order needs fewer than {plan.lower_bound_bytes}. */\n"
+            f"static union {{\n    int64_t align;\n    int8_t bytes[{max(plan.arena_bytes, 1)}];\n}} trine_{name}_arena;\n",
+            *self.functions,
+            f"{self.signature()}\n{{\n{self.entry_names()}    int8_t *arena = trine_{name}_arena.bytes;\n    (void)arena;\n"
+            + "\n".join(self.calls)
+            + "\n    return 0;\n}\n",
+        ]
+        return "\n".join(part for part in parts if part)
+
+    def entry_names(self) -> str:
+        """in0 and out0 for the single input and output, as the calls name them."""
+        lines = []
+        if len(self.program.inputs) == 1:
+            lines.append("    const int8_t *in0 = in;\n")
+        if len(self.program.outputs) == 1:
+            lines.append("    int8_t *out0 = out;\n")
+        return "".join(lines)
+
+
+def finish_macro(program: IntegerProgram) -> str:
+    """How the layers with weights turn a sum into int8; bounds all layers share are written as literals."""
+    linear = [s.requantizer for s in program.steps if s.kernel in ("conv", "dense")]
+    bounds = {(r.low, r.high) for r in linear}
+    low, high = map(str, next(iter(bounds))) if len(bounds) == 1 else ("(p)->low", "(p)->high")
+    if program.requantize == "tflite":
+        value = f"(int8_t)trine_clamp(trine_tflite((sum), (c)->multiplier, (c)->shift) + (c)->addend, {low}, {high})"
+    elif any(r.left for r in linear):
+        value = f"trine_requantize((sum) * (1 << (p)->left), (c), {low}, {high})"
+    else:
+        value = f"trine_requantize((sum), (c), {low}, {high})"
+    return f"#define TRINE_FINISH(sum, c, p) \\\n    ((void)(p), {value})\n"
+
+
+def required_guard(core: str) -> str:
+    """#error where an Arm compiler lacks the instructions this file was costed with."""
+    if core not in REQUIRED:
+        return ""
+    macro, flag = REQUIRED[core]
+    return (
+        f"#if defined(__arm__) && !(defined({macro}) && {macro})\n"
+        f'#error "made for {core}: compile with {flag} or better, or compile the model for another device"\n#endif\n'
+    )
+
+
+def tensor_macros(name: str, tensor: QuantizedTensor) -> list[str]:
+    """Size, scale and zero point of an input or output."""
+    prefix = f"TRINE_{name.upper()}_{identifier(tensor.name).upper()}"
+    return [
+        f"#define {prefix}_SIZE {tensor.size} /* {' x '.join(map(str, tensor.shape))} */",
+        f"#define {prefix}_SCALE {np.float32(tensor.scale)!s}f",
+        f"#define {prefix}_ZERO_POINT ({tensor.zero_point})",
+    ]
+
+
+def describe(program: IntegerProgram, step: Step) -> str:
+    """Shapes of a step for the comment above its function."""
+    shapes: list[Any] = [program.tensors[n].shape for n in (*step.inputs, step.output)]
+    words = [" x ".join(map(str, shape)) or "1" for shape in shapes]
+    return f"{', '.join(words[:-1])} -> {words[-1]}"
+
+
+def emit_c(program: IntegerProgram, core: str = "host") -> CSources:
+    """Print a program as C for a core (the sources differ by core only in the guard at the top)."""
+    return Emitter(program, identifier(program.name), core).emit()

@@ -1,0 +1,153 @@
+"""C of the layers with weights: conv, depthwise conv, dense, and the product of two activations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trine.compilers.graph import Array
+from trine.edge.program import IntegerProgram, Step
+
+if TYPE_CHECKING:
+    from trine.edge.c.writer import LayerWriter
+
+
+def padded(row: int) -> int:
+    """Bytes of a row of weights: a multiple of 4, the kernels' stride."""
+    return -(-row // 4) * 4
+
+
+def folded_bias(program: IntegerProgram, step: Step) -> Array:
+    """bias - zero_point * sum of the row's weights: the kernels multiply raw int8 inputs."""
+    weight = step.constants["weight"]
+    rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
+    zero_point = program.tensors[step.inputs[0]].zero_point
+    return np.asarray(step.constants["bias"].astype(np.int64) - zero_point * rows.sum(axis=1))
+
+
+def linear_fields(layer: LayerWriter, rows: Array, length: int) -> str:
+    """A `trine_linear` initialiser; rows int8 as stored."""
+    step = layer.step
+    r = step.requantizer
+    weight = layer.array("weight", rows)
+    channels = layer.channels(r, folded_bias(layer.program, step))
+    layer.need("linear", *(["tflite"] if r.rule == "tflite" else []))
+    outputs = step.constants["weight"].shape[0] // step.attributes.get("group", 1)
+    return f"{{{weight}, {channels}, {padded(length)}, {length}, {outputs}, {r.low}, {r.high}, {r.left}}}"
+
+
+def pad_rows(rows: Array) -> Array:
+    """Rows padded with zero weights to the kernels' stride; rows [outputs, length]."""
+    return np.ascontiguousarray(np.pad(rows, ((0, 0), (0, padded(rows.shape[1]) - rows.shape[1]))))
+
+
+def is_depthwise(step: Step) -> bool:
+    """One filter a channel: the depthwise kernel serves it."""
+    weight = step.constants["weight"]
+    return step.attributes["group"] > 1 and weight.shape[1] == 1 and weight.shape[0] == step.attributes["group"]
+
+
+def image(values: tuple[int, ...], fill: int) -> tuple[int, int]:
+    """Spatial values of a signal or an image as (height, width)."""
+    return (fill, values[0]) if len(values) == 1 else (values[0], values[1])
+
+
+def shape_text(layer: LayerWriter) -> str:
+    """A `trine_shape` initialiser of a conv step."""
+    step = layer.step
+    x, y = layer.tensor(step.inputs[0]), layer.tensor(step.output)
+    a, weight = step.attributes, step.constants["weight"]
+    rank = weight.ndim - 2
+    (in_h, in_w), (out_h, out_w) = image(x.shape[1:], 1), image(y.shape[1:], 1)
+    taps, strides = image(weight.shape[2:], 1), image(a["strides"], 1)
+    dilations, pads = image(a["dilations"], 1), image(a["pads"][:rank], 0)
+    direct = int(a["group"] == 1 and taps[0] == 1 and (dilations[1] == 1 or taps[1] == 1))
+    values = (
+        in_h, in_w, x.shape[0], weight.shape[1], *taps, *strides, *dilations, *pads,
+        out_h, out_w, y.shape[0], a["group"], x.zero_point, direct,
+    )  # fmt: skip
+    return "{" + ", ".join(map(str, values)) + "}"
+
+
+def conv_layer(layer: LayerWriter, step: Step) -> None:
+    """Conv: windows in pairs through the linear kernel; depthwise has a kernel of its own."""
+    weight = step.constants["weight"]
+    last = np.moveaxis(weight, 1, -1)  # [out, *kernel, in/group]: the order of a channels-last window
+    layer.need("copy", "conv")
+    shape = layer.structure("trine_shape", "shape", shape_text(layer))
+    if is_depthwise(step):
+        rows = np.ascontiguousarray(last.reshape(weight.shape[0], -1).T)  # tap by tap, channels together
+        layer.need("depthwise")
+        fields = linear_fields(layer, rows, rows.shape[0])
+        linear = layer.structure("trine_linear", "linear", fields)
+        layer.line(f"trine_depthwise(x0, y, &{shape}, &{linear});")
+        return
+    rows = last.reshape(weight.shape[0], -1)
+    linear = layer.structure("trine_linear", "linear", linear_fields(layer, pad_rows(rows), rows.shape[1]))
+    layer.line(f"trine_conv(x0, y, scratch, &{shape}, {linear});")
+
+
+def conv_scratch(program: IntegerProgram, step: Step) -> int:
+    """Two gathered windows; none where every window lies in place."""
+    if is_depthwise(step):
+        return 0
+    weight = step.constants["weight"]
+    return 2 * padded(int(np.prod(weight.shape[1:])))
+
+
+def dense_layer(layer: LayerWriter, step: Step) -> None:
+    """Gemm or MatMul: rows of x in pairs, or alone."""
+    weight = step.constants["weight"]
+    length = weight.shape[1]
+    x = layer.tensor(step.inputs[0])
+    rows = x.size // length
+    linear = layer.structure("trine_linear", "linear", linear_fields(layer, pad_rows(weight), length))
+    if rows == 1 and length % 4 == 0:
+        layer.line(f"trine_one_window(x0, y, &{linear});")
+        return
+    layer.need("copy")
+    if rows == 1:
+        layer.line(f"trine_copy(scratch, x0, {length});")
+        layer.line(f"trine_one_window(scratch, y, &{linear});")
+        return
+    outputs = weight.shape[0]
+    gather = length % 4 != 0
+    layer.line(f"for (int32_t i = 0; i < {rows}; i += 2) {{")
+    layer.line(f"    int32_t next = i + 1 < {rows} ? i + 1 : i;")
+    if gather:
+        layer.line(f"    trine_copy(scratch, x0 + i * {length}, {length});")
+        layer.line(f"    trine_copy(scratch + {padded(length)}, x0 + next * {length}, {length});")
+        windows = f"scratch, scratch + {padded(length)}"
+    else:
+        windows = f"x0 + i * {length}, x0 + next * {length}"
+    layer.line(f"    trine_two_windows({windows}, y + i * {outputs}, y + next * {outputs}, &{linear});")
+    layer.line("}")
+
+
+def dense_scratch(program: IntegerProgram, step: Step) -> int:
+    """Rows whose length is no multiple of 4 are copied, so that a kernel never reads past them."""
+    length = step.constants["weight"].shape[1]
+    rows = program.tensors[step.inputs[0]].size // length
+    return 0 if length % 4 == 0 else padded(length) * min(rows, 2)
+
+
+def matmul_layer(layer: LayerWriter, step: Step) -> None:
+    """Product of two activations, element by element of the result."""
+    a, b, y = (layer.tensor(name) for name in (*step.inputs, step.output))
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    batches = y.size // (m * n)
+    step_a = m * k if a.size == batches * m * k else 0
+    step_b = k * n if b.size == batches * k * n else 0
+    channel = layer.channels(step.requantizer, [0])
+    r = step.requantizer
+    layer.line(f"for (int32_t g = 0; g < {batches}; g++, x0 += {step_a}, x1 += {step_b})")
+    layer.line(f"    for (int32_t i = 0; i < {m}; i++)")
+    layer.line(f"        for (int32_t j = 0; j < {n}; j++) {{")
+    layer.line("            int32_t sum = 0;")
+    layer.line(f"            for (int32_t k = 0; k < {k}; k++)")
+    layer.line(
+        f"                sum += (x0[i * {k} + k] - ({a.zero_point})) * (x1[k * {n} + j] - ({b.zero_point}));"
+    )
+    layer.line(f"            *y++ = trine_requantize(sum * (1 << {r.left}), {channel}, {r.low}, {r.high});")
+    layer.line("        }")

@@ -1,0 +1,119 @@
+"""What a kernel's `c` writes with: one layer's C function, the constants it needs, the kernel files it calls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+
+import numpy as np
+
+from trine.compilers.graph import Array, Shape
+from trine.edge.c.layout import LaidOut
+from trine.edge.program import IntegerProgram, QuantizedTensor, Step
+from trine.edge.requantize import Requantizer
+
+KERNEL_ORDER = ("common", "copy", "tflite", "linear", "conv", "depthwise", "pool", "elementwise", "softmax")
+C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t"}
+VALUES_PER_LINE = 20
+
+
+def identifier(text: str) -> str:
+    """Any name as a C identifier part: lower case letters, digits and single underscores."""
+    word = re.sub(r"[^0-9a-zA-Z]+", "_", text).strip("_").lower() or "x"
+    return word if not word[0].isdigit() else f"n{word}"
+
+
+def kernel_text(name: str) -> str:
+    """A file of edge/kernels."""
+    return (files("trine.edge") / "kernels" / f"{name}.c").read_text(encoding="utf-8")
+
+
+def c_values(array: Array) -> str:
+    """The elements of an array as C initialisers, wrapped."""
+    flat = [str(int(v)) for v in array.ravel()]
+    lines = [", ".join(flat[i : i + VALUES_PER_LINE]) for i in range(0, len(flat), VALUES_PER_LINE)]
+    return "{\n    " + ",\n    ".join(lines) + "\n}"
+
+
+@dataclass
+class SourceWriter:
+    """The whole C file as it grows: constants and the kernel files needed."""
+
+    name: str
+    laid_out: LaidOut
+    constants: list[str] = field(default_factory=list)
+    needed: set[str] = field(default_factory=set)
+    symbols: dict[bytes, str] = field(default_factory=dict)
+
+    def array(self, label: str, array: Array) -> str:
+        """A const array; equal arrays are stored once. Returns its symbol."""
+        key = array.dtype.str.encode() + array.tobytes()
+        if key not in self.symbols:
+            self.symbols[key] = f"trine_{self.name}_{label}"
+            kind = C_TYPES[array.dtype.name]
+            self.constants.append(f"static const {kind} {self.symbols[key]}[{array.size}] = {c_values(array)};\n")
+        return self.symbols[key]
+
+    def structure(self, kind: str, label: str, text: str) -> str:
+        """A const structure or array of structures; returns its symbol."""
+        symbol = f"trine_{self.name}_{label}"
+        brackets = "[]" if text.startswith("{{") else ""
+        self.constants.append(f"static const {kind} {symbol}{brackets} = {text};\n")
+        return symbol
+
+
+@dataclass
+class LayerWriter:
+    """One layer: a static function of its inputs x0, x1, ..., its output y and, where asked for, scratch."""
+
+    source: SourceWriter
+    step: Step
+    label: str
+    placed: frozenset[str] = frozenset()  # inputs of a concat that already lie in its output
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def program(self) -> IntegerProgram:
+        """The laid-out program."""
+        return self.source.laid_out.program
+
+    def tensor(self, name: str) -> QuantizedTensor:
+        """A tensor of the program."""
+        return self.program.tensors[name]
+
+    def stored_shape(self, name: str) -> Shape:
+        """Shape of a tensor as it lies in memory."""
+        return self.source.laid_out.stored_shape(name)
+
+    def need(self, *kernels: str) -> None:
+        """Ask for kernel files."""
+        self.source.needed.update(kernels)
+
+    def line(self, text: str) -> None:
+        """Append a statement."""
+        self.lines.append(text)
+
+    def array(self, what: str, array: Array) -> str:
+        """A const array of this layer."""
+        return self.source.array(f"{self.label}_{what}", array)
+
+    def structure(self, kind: str, what: str, text: str) -> str:
+        """A const structure of this layer."""
+        return self.source.structure(kind, f"{self.label}_{what}", text)
+
+    def channels(self, requantizer: Requantizer, bias: Sequence[int] | Array) -> str:
+        """The `trine_channel` entries of a layer: bias, multiplier, addend, shift."""
+        exact = requantizer.rule != "tflite"
+        count = len(bias)
+        entries = zip(
+            np.asarray(bias, np.int64),
+            np.broadcast_to(requantizer.multiplier, (count,)),
+            np.broadcast_to(requantizer.addend if exact else np.int32(requantizer.zero_point), (count,)),
+            np.broadcast_to(requantizer.shift, (count,)),
+            strict=True,
+        )
+        rows = ["{" + ", ".join(str(int(v)) for v in entry) + "}" for entry in entries]
+        text = "{" + ",\n    ".join(rows) + "}"
+        return self.structure("trine_channel", "channels", text)

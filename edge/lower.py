@@ -1,0 +1,248 @@
+"""From a float `Graph` and the ranges of its activations to an `IntegerProgram`.
+
+A Relu or Clip that alone reads the output of a kernel with a requantiser becomes that kernel's saturation bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trine.compilers.graph import Array, Graph, Node, Shape
+from trine.edge.operators import kernel_of
+from trine.edge.program import QMAX, QMIN, IntegerProgram, QuantizedTensor, Step
+from trine.edge.requantize import Certificate, Requantizer, certify, make_requantizer, split_ratio_tflite
+
+FUSES_ACTIVATION = frozenset({"Conv", "Gemm", "MatMul", "Add", "Mul", "AveragePool", "GlobalAveragePool", "ReduceMean"})
+FORCED = {"Softmax": (np.float32(1 / 256), -128), "Sigmoid": (np.float32(1 / 256), -128), "Tanh": (np.float32(1 / 128), 0)}
+SHARES_INPUT = frozenset({"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout"})
+Made = TypeVar("Made")
+TIE_MARGINS = (2e-5, 4e-6, 0.0)  # of an output step; float32 rounding in onnxruntime's several forms stays below the first
+NUDGES = 200
+NUDGE_STRIDE = 37  # float32 steps; 200 of them move the scale by at most 0.1 %
+SMALLEST_SCALE = np.float32(2.0**-40)
+LARGEST_SUM = 2**31 - 1
+BIAS_LIMIT = 2.0**29
+
+
+def activation_bounds(node: Node) -> tuple[float, float]:
+    """Real bounds of a Relu or Clip node in normal form."""
+    if node.op == "Relu":
+        return 0.0, np.inf
+    return float(node.attributes.get("min", -np.inf)), float(node.attributes.get("max", np.inf))
+
+
+def fusions(graph: Graph) -> dict[str, Node]:
+    """Node name -> the Relu or Clip that is fused into it."""
+    consumers, found = graph.consumers(), {}
+    for node in graph.nodes:
+        readers = consumers.get(node.outputs[0], [])
+        if node.op not in FUSES_ACTIVATION or len(readers) != 1 or node.outputs[0] in graph.outputs:
+            continue
+        if readers[0].op in ("Relu", "Clip") and readers[0].inputs[0] == node.outputs[0]:
+            found[node.name] = readers[0]
+    return found
+
+
+def observed(graph: Graph) -> tuple[str, ...]:
+    """The activations whose range decides a scale: inputs and outputs of kernels, in order."""
+    fused = fusions(graph)
+    names = [tensor.name for tensor in graph.inputs]
+    swallowed = {node.name for node in fused.values()}
+    for node in graph.nodes:
+        if node.name in swallowed or node.op in FORCED or node.op in SHARES_INPUT:
+            continue
+        names.append(fused[node.name].outputs[0] if node.name in fused else node.outputs[0])
+    return tuple(names)
+
+
+def parameters_of(low: float, high: float) -> tuple[np.float32, int]:
+    """(scale, zero point) of int8 for a real range; zero is always exactly representable (ONNX QuantizeLinear)."""
+    low, high = min(float(low), 0.0), max(float(high), 0.0)
+    scale = max(np.float32((high - low) / 255.0), SMALLEST_SCALE)
+    if high == low:
+        scale = np.float32(1.0)
+    return np.float32(scale), int(np.clip(np.rint(QMIN - low / float(scale)), QMIN, QMAX))
+
+
+def quantize_weight(
+    weight: Array, clip: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Per-channel symmetric int8 in [-127, 127]; channels on axis 0. clip: real maximum a channel."""
+    rows = weight.reshape(weight.shape[0], -1)
+    largest = np.abs(rows).max(axis=1) if clip is None else np.asarray(clip, np.float32)
+    scale = np.maximum(largest / np.float32(127), SMALLEST_SCALE).astype(np.float32)
+    scale[largest == 0] = 1.0
+    q = np.clip(np.rint(rows / scale[:, None]), -127, 127)
+    return q.astype(np.int8).reshape(weight.shape), scale
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The program, and for each step with a requantiser what the exactness decision found."""
+
+    program: IntegerProgram
+    certificates: Mapping[str, Certificate]
+
+
+@dataclass
+class Lowering:
+    """What a kernel's `lower` sees: the graph, the tensors made so far, and how to make more."""
+
+    graph: Graph
+    ranges: Mapping[str, tuple[float, float]]
+    requantize: str
+    weight_clip: Mapping[str, NDArray[np.float32]]
+    fused: Mapping[str, Node]
+    tensors: dict[str, QuantizedTensor] = field(default_factory=dict)
+    certificates: dict[str, Certificate] = field(default_factory=dict)
+
+    def output_name(self, node: Node) -> str:
+        """Name of what the step writes: the fused activation's output where there is one."""
+        return self.fused[node.name].outputs[0] if node.name in self.fused else node.outputs[0]
+
+    def is_constant(self, name: str) -> bool:
+        """Whether an input is a constant of the graph."""
+        return name in self.graph.constants
+
+    def add_tensor(self, name: str, shape: Shape, scale: np.float32, zero_point: int) -> QuantizedTensor:
+        """Declare an activation with given parameters."""
+        self.tensors[name] = QuantizedTensor(name, tuple(shape), np.float32(scale), zero_point)
+        return self.tensors[name]
+
+    def add_ranged(self, name: str) -> QuantizedTensor:
+        """Declare an activation whose parameters come from its observed range."""
+        return self.add_tensor(name, self.graph.tensors[name].shape, *parameters_of(*self.ranges[name]))
+
+    def like_input(self, node: Node) -> QuantizedTensor:
+        """Declare the output of a kernel that only moves or selects values."""
+        source = self.tensors[node.inputs[0]]
+        return self.add_tensor(
+            node.outputs[0], self.graph.tensors[node.outputs[0]].shape, source.scale, source.zero_point
+        )
+
+    def bounds(self, node: Node, output: QuantizedTensor) -> tuple[int, int]:
+        """Saturation bounds of a step: int8's, narrowed by the fused activation."""
+        if node.name not in self.fused:
+            return QMIN, QMAX
+        low, high = activation_bounds(self.fused[node.name])
+        ends = []
+        for bound, default in ((low, QMIN), (high, QMAX)):
+            ends.append(int(output.quantize(np.float32(bound))) if np.isfinite(bound) else default)
+        return ends[0], ends[1]
+
+    def requantizer(
+        self,
+        node: Node,
+        source_scale: np.float32,
+        weight_scale: NDArray[np.float32],
+        output: QuantizedTensor,
+        sums: tuple[NDArray[np.int64], NDArray[np.int64]],
+    ) -> tuple[Requantizer, NDArray[np.float32]]:
+        """Requantiser of a step and the weight scales it holds for; sums: proven bounds of each channel's int32."""
+        bounds = self.bounds(node, output)
+        low, high = sums
+        if max(np.abs(low).max(), np.abs(high).max()) > LARGEST_SUM:
+            raise ValueError(f"{node.name}: sums reach {max(np.abs(low).max(), np.abs(high).max())}, beyond int32")
+        if self.requantize == "tflite":
+            ratio = source_scale.astype(np.float64) * weight_scale.astype(np.float64) / float(output.scale)
+            multiplier, shift = split_ratio_tflite(ratio)
+            return (
+                Requantizer(ratio.astype(np.float32), multiplier, shift, 0, output.zero_point, *bounds, "tflite"),
+                weight_scale,
+            )
+        made, scale, certificate = certify(
+            source_scale, weight_scale, output.scale, low, high, output.zero_point, bounds
+        )
+        self.certificates[node.name] = certificate
+        return made, scale
+
+    def nudge_output(
+        self, node: Node, make: Callable[[QuantizedTensor, float], Made | None]
+    ) -> tuple[Made, QuantizedTensor]:
+        """Declare a step's output, moving its scale until `make(output, tie margin)` finds the step exact.
+
+        The widest tie margin that can be had is taken: with one, every order of float operations rounds alike.
+        """
+        name = self.output_name(node)
+        low, high = self.ranges[name]
+        start, zero_point = parameters_of(low, high)
+        for margin in TIE_MARGINS:
+            for attempt in range(NUDGES):
+                steps = NUDGE_STRIDE * (attempt + 1) // 2 * (1 if attempt % 2 else -1) if attempt else 0
+                scale = np.float32((np.array([start]).view(np.int32) + np.int32(steps)).view(np.float32)[0])
+                output = QuantizedTensor(name, self.graph.tensors[name].shape, scale, zero_point)
+                made = make(output, margin)
+                if made is not None:
+                    self.tensors[name] = output
+                    self.certificates[node.name] = Certificate(1, int(attempt > 0), 0, 0)
+                    return made, output
+        raise ValueError(f"{node.name}: no output scale near {start} makes integer and float arithmetic equal")
+
+
+def clear_of_ties(values: NDArray[np.float64], margin: float) -> bool:
+    """Whether no value lies within `margin` of a half, unless it saturates whatever the zero point."""
+    inside = values[np.abs(values) <= QMAX - QMIN + 1]
+    return bool((np.abs(np.abs(inside - np.floor(inside)) - 0.5) >= margin).all()) if margin else True
+
+
+def lower(
+    graph: Graph,
+    ranges: Mapping[str, tuple[float, float]],
+    requantize: str = "exact",
+    weight_clip: Mapping[str, NDArray[np.float32]] | None = None,
+) -> Lowered:
+    """Quantise a graph whose activations have the given real ranges {name: (low, high)} (see `observed`).
+
+    requantize: "exact" or "tflite". weight_clip: {weight name: float32 [channels]}, real maximum a channel.
+    """
+    fused = fusions(graph)
+    lowering = Lowering(graph, ranges, requantize, weight_clip or {}, fused)
+    for tensor in graph.inputs:
+        lowering.add_ranged(tensor.name)
+    swallowed = {node.name for node in fused.values()}
+    steps = [kernel_of()[node.op].lower(lowering, node) for node in graph.nodes if node.name not in swallowed]
+    program = IntegerProgram(
+        graph.name, tuple(t.name for t in graph.inputs), graph.outputs, tuple(steps), lowering.tensors, requantize
+    )
+    program.check()
+    return Lowered(program, lowering.certificates)
+
+
+def linear_sum_bounds(
+    weight: NDArray[np.int8], bias: NDArray[np.int64], zero_point: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Least and greatest int32 sum of each channel over all int8 inputs; weight [channels, ...], bias int64.
+
+    Raises ValueError where a partial sum, in any order and with the zero point folded into the bias, could leave int32.
+    """
+    rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
+    positive, negative = np.where(rows > 0, rows, 0).sum(axis=1), np.where(rows < 0, rows, 0).sum(axis=1)
+    top, bottom = QMAX - zero_point, QMIN - zero_point
+    low, high = bias + top * negative + bottom * positive, bias + top * positive + bottom * negative
+    partial = np.abs(bias - zero_point * rows.sum(axis=1)) + 128 * np.abs(rows).sum(axis=1)
+    if partial.max(initial=0) > LARGEST_SUM:
+        raise ValueError(f"an int32 sum could reach {partial.max()}; split the layer or scale its bias down")
+    return low, high
+
+
+def quantize_linear(
+    weight: Array, bias: Array | None, source_scale: np.float32, clip: NDArray[np.float32] | None
+) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.float32]]:
+    """(int8 weight, int32 bias, weight scale) of a layer; weight [channels, ...], bias [channels] or None.
+
+    The bias counts in units of float32(source_scale * weight_scale), as QDQ stores it. Where a channel's weights are so
+    small (or all zero) that its bias would leave +-2^29, the channel's weight scale is raised until it does not.
+    """
+    real = np.zeros(weight.shape[0]) if bias is None else bias.astype(np.float64)
+    _, scale = quantize_weight(weight, clip)
+    dead = ~np.any(weight.reshape(weight.shape[0], -1), axis=1)
+    least = np.abs(real) / (float(source_scale) * np.where(dead, 2.0**20, BIAS_LIMIT))
+    scale = np.where(dead & (least > 0), least, np.maximum(scale, least)).astype(np.float32)
+    rows = weight.reshape(weight.shape[0], -1) / scale[:, None]
+    q = np.clip(np.rint(rows), -127, 127).astype(np.int8).reshape(weight.shape)
+    return q, np.rint(real / (source_scale * scale).astype(np.float64)).astype(np.int64), scale

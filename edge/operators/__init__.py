@@ -1,0 +1,69 @@
+"""The integer kernels: one file each, exporting one record named KERNEL.
+
+A record lowers the operators of `Graph` it serves to a `Step`, says what the step computes in NumPy (`run`, the
+definition), how it is written as QDQ ONNX, and how as C. The last two are compared with the first everywhere.
+Packages outside Trine add kernels through the entry-point group `trine.kernels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module, metadata
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING
+
+from trine.compilers.graph import Node
+from trine.edge.program import Int8, IntegerProgram, Step
+
+if TYPE_CHECKING:
+    from trine.edge.c.writer import LayerWriter
+    from trine.edge.lower import Lowering
+    from trine.edge.qdq import QdqWriter
+
+
+def no_scratch(program: IntegerProgram, step: Step) -> int:
+    """For kernels that need no working memory."""
+    return 0
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One integer kernel.
+
+    ops: operators of `Graph` it serves. lower(lowering, node) -> Step. run(program, step, inputs [n, *shape]) -> int8.
+    qdq(writer, step) appends ONNX nodes. c(layer, step) appends the statements of the layer's C function.
+    scratch(program, step) -> bytes of working memory the C needs.
+    layout: how the C wants its tensors: "last" (channels last), "row" (ONNX order), "any" (all alike).
+    in_place: the output may overwrite the first input where it dies (element by element kernels).
+    """
+
+    name: str
+    ops: tuple[str, ...]
+    lower: Callable[[Lowering, Node], Step]
+    run: Callable[[IntegerProgram, Step, Sequence[Int8]], Int8]
+    qdq: Callable[[QdqWriter, Step], None]
+    c: Callable[[LayerWriter, Step], None]
+    layout: str = "any"
+    in_place: bool = False
+    scratch: Callable[[IntegerProgram, Step], int] = no_scratch
+
+
+@cache
+def kernels() -> Mapping[str, Kernel]:
+    """All kernels by name: the files of this folder, then entry points."""
+    found: dict[str, Kernel] = {}
+    for module in sorted(info.name for info in iter_modules(__path__)):
+        record = import_module(f"{__name__}.{module}").KERNEL
+        found[record.name] = record
+    for entry in metadata.entry_points(group="trine.kernels"):
+        record = entry.load()
+        found[record.name] = record
+    return found
+
+
+@cache
+def kernel_of() -> Mapping[str, Kernel]:
+    """The kernel that serves each operator of `Graph`."""
+    return {op: kernel for kernel in kernels().values() for op in kernel.ops}

@@ -1,0 +1,129 @@
+"""Add of two int8 tensors, or of one and a constant, in integers.
+
+q = (a' * ma + b' * mb + half) >> shift, plus the zero point, saturated; a' and b' less their zero points, 64-bit sum.
+Equal to rounding (a' * sa + b' * sb) / sy on all 65,536 pairs: checked when compiling, the output scale moves if not.
+A scalar constant makes a table; another is quantised as a tensor of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trine.compilers.graph import Node
+from trine.edge.c.elementwise import binary_layer
+from trine.edge.lower import Lowering, clear_of_ties, parameters_of
+from trine.edge.operators import Kernel
+from trine.edge.operators.table import table_of
+from trine.edge.program import QMAX, QMIN, Int8, IntegerProgram, QuantizedTensor, Step
+from trine.edge.qdq import QdqWriter
+
+EVERY = np.arange(QMIN, QMAX + 1, dtype=np.int64)
+SUM_BITS = 46  # of |a' * ma| + |b' * mb|: well inside int64, and exact to 2^-30 of an output step
+
+
+def operands(
+    lowering: Lowering, node: Node
+) -> tuple[list[QuantizedTensor], dict[str, NDArray[np.int8]], dict[str, Any]]:
+    """Both operands as quantised tensors, the int8 constant among them, and the attributes that describe them.
+
+    A constant is quantised over its own range; attribute `constant` tells which operand it is (0, 1 or None).
+    """
+    tensors: list[QuantizedTensor] = []
+    constants = {}
+    place = None
+    for i, name in enumerate(node.inputs[:2]):
+        if not lowering.is_constant(name):
+            tensors.append(lowering.tensors[name])
+            continue
+        value = lowering.graph.constants[name]
+        shape = lowering.graph.tensors[node.outputs[0]].shape
+        value = np.broadcast_to(value.reshape(value.shape[-len(shape) :] if value.ndim > len(shape) else value.shape), shape)
+        scale, zero_point = parameters_of(float(value.min()), float(value.max()))
+        tensors.append(QuantizedTensor(name, shape, scale, zero_point))
+        constants["constant"], place = tensors[-1].quantize(value), i
+    a, b = tensors
+    sides = {"a": (a.scale, a.zero_point), "b": (b.scale, b.zero_point), "rank": max(len(a.shape), len(b.shape))}
+    return tensors, constants, {**sides, "constant": place}
+
+
+def lower_scalar(lowering: Lowering, node: Node, scalar: np.float32) -> Step:
+    """Add or Mul with one number: a table."""
+    x = next(lowering.tensors[name] for name in node.inputs if not lowering.is_constant(name))
+    y = lowering.add_ranged(lowering.output_name(node))
+    low, high = lowering.bounds(node, y)
+    table = table_of((lambda v: v + scalar) if node.op == "Add" else (lambda v: v * scalar), x, y)
+    attributes = {"op": node.op, "scalar": scalar}
+    return Step("table", node.name, (x.name,), y.name, {"table": np.clip(table, low, high)}, attributes)
+
+
+def scalar_operand(lowering: Lowering, node: Node) -> np.float32 | None:
+    """The constant operand if it is a single number."""
+    for name in node.inputs[:2]:
+        if lowering.is_constant(name) and lowering.graph.constants[name].size == 1:
+            return np.float32(lowering.graph.constants[name].reshape(()))
+    return None
+
+
+def add_parameters(a: np.float32, b: np.float32, y: np.float32) -> dict[str, int]:
+    """Multipliers and shift for the ratios a / y and b / y."""
+    ratios = [float(a) / float(y), float(b) / float(y)]
+    shift = min(int(SUM_BITS - 9 - np.ceil(np.log2(max(ratios)))), 40)
+    ma, mb = (round(r * 2.0**shift) for r in ratios)
+    shift -= max(max(ma.bit_length(), mb.bit_length()) - 31, 0)
+    return {"ma": round(ratios[0] * 2.0**shift), "mb": round(ratios[1] * 2.0**shift), "shift": shift}
+
+
+def add_rule(a: NDArray[np.int64], b: NDArray[np.int64], p: dict[str, int]) -> NDArray[np.int64]:
+    """The integer rule on centred values, before zero point and saturation."""
+    return np.asarray((a * p["ma"] + b * p["mb"] + (1 << (p["shift"] - 1))) >> p["shift"])
+
+
+def lower(lowering: Lowering, node: Node) -> Step:
+    scalar = scalar_operand(lowering, node)
+    if scalar is not None:
+        return lower_scalar(lowering, node, scalar)
+    (a, b), constants, sides = operands(lowering, node)
+
+    def make(output: QuantizedTensor, margin: float) -> dict[str, int] | None:
+        p = add_parameters(a.scale, b.scale, output.scale)
+        left, right = EVERY[:, None] - a.zero_point, EVERY[None, :] - b.zero_point
+        real = left * (float(a.scale) / float(output.scale)) + right * (float(b.scale) / float(output.scale))
+        as_float = left.astype(np.float32) * a.scale + right.astype(np.float32) * b.scale
+        by_float = np.clip(np.rint(as_float / output.scale) + output.zero_point, QMIN, QMAX)
+        by_integer = np.clip(add_rule(left, right, p) + output.zero_point, QMIN, QMAX)
+        return p if clear_of_ties(real, margin) and np.array_equal(by_float, by_integer) else None
+
+    parameters, y = lowering.nudge_output(node, make)
+    low, high = lowering.bounds(node, y)
+    inputs = tuple(name for name in node.inputs[:2] if not lowering.is_constant(name))
+    return Step("add", node.name, inputs, y.name, constants, {**parameters, **sides, "low": low, "high": high})
+
+
+def sides_of(step: Step, inputs: Sequence[Int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Both centred operands [n, *shape], broadcast against each other."""
+    values = list(inputs)
+    if step.attributes["constant"] is not None:
+        values.insert(step.attributes["constant"], step.constants["constant"][None])
+    rank, sides = step.attributes["rank"], []
+    for side, q in zip("ab", values, strict=True):
+        q = q.reshape(q.shape[0], *([1] * (rank - q.ndim + 1)), *q.shape[1:])
+        sides.append(q.astype(np.int64) - step.attributes[side][1])
+    return sides[0], sides[1]
+
+
+def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
+    a, b = sides_of(step, inputs)
+    p = step.attributes
+    q = add_rule(a, b, {name: p[name] for name in ("ma", "mb", "shift")}) + program.tensors[step.output].zero_point
+    return np.clip(q, p["low"], p["high"]).astype(np.int8)
+
+
+def qdq(writer: QdqWriter, step: Step) -> None:
+    writer.output(step, writer.node("Add", writer.binary_inputs(step)))
+
+
+KERNEL = Kernel("add", ("Add",), lower, run, qdq, binary_layer, in_place=True)

@@ -1,0 +1,196 @@
+"""The QDQ print of an `IntegerProgram`: standard ONNX that onnxruntime runs, every int8 tensor spelled out.
+
+Inputs and outputs stay float32 under the source model's names. `activation_type` "uint8" stores every activation
+128 higher, which changes no value; x86 hosts fuse uint8 without a session option.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trine.compilers.graph import Array
+from trine.edge.program import IntegerProgram, QuantizedTensor, Step
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET, IR_VERSION = 18, 10
+
+
+class QdqWriter:
+    """Collects ONNX nodes and initialisers; each kernel's `qdq` appends its own."""
+
+    def __init__(self, program: IntegerProgram, activation_type: str = "int8") -> None:
+        self.program = program
+        self.activation_type = activation_type
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+        self._count = 0
+
+    def constant(self, value: Array | float, name: str = "") -> str:
+        """Store an initialiser; returns its name."""
+        from onnx import numpy_helper
+
+        array = np.asarray(value)
+        name = name or f"constant_{len(self.initializers)}"
+        self.initializers[name] = numpy_helper.from_array(array, name)
+        return name
+
+    def node(self, op: str, inputs: list[str], **attributes: Any) -> str:
+        """Append a node with one output; returns the name of that output."""
+        from onnx import helper
+
+        self._count += 1
+        name = f"{op}_{self._count}"
+        self.nodes.append(helper.make_node(op, inputs, [f"{name}_out"], name=name, **attributes))
+        return f"{name}_out"
+
+    def shape(self, shape: list[int]) -> str:
+        """An int64 shape initialiser; a 0 keeps the batch."""
+        return self.constant(np.array(shape, np.int64))
+
+    def clip(self, x: str, low: float, high: float) -> str:
+        """Clip with whichever bounds are finite."""
+        bounds = [self.constant(np.float32(b)) if np.isfinite(b) else "" for b in (low, high)]
+        return self.node("Clip", [x, *bounds])
+
+    def reduce_mean(self, x: str, axes: list[int], keepdims: int) -> str:
+        """ReduceMean as opset 18 spells it."""
+        return self.node("ReduceMean", [x, self.constant(np.array(axes, np.int64))], keepdims=int(bool(keepdims)))
+
+    def _stored(self, tensor: QuantizedTensor) -> tuple[str, str]:
+        """Initialisers of a tensor's scale and zero point, made once."""
+        scale, zero_point = f"{tensor.name}_scale", f"{tensor.name}_zero_point"
+        if scale not in self.initializers:
+            raised = tensor.zero_point + 128 * (self.activation_type == "uint8")
+            self.constant(np.float32(tensor.scale), scale)
+            self.constant(np.array(raised, self.activation_type), zero_point)
+        return scale, zero_point
+
+    def value(self, name: str) -> str:
+        """The float value of an int8 activation."""
+        return f"{name}_dequantized"
+
+    def quantize(self, tensor: QuantizedTensor, real: str) -> None:
+        """Append Quantize and Dequantize of a float value under the tensor's name."""
+        from onnx import helper
+
+        scale, zero_point = self._stored(tensor)
+        quantized, value = f"{tensor.name}_quantized", self.value(tensor.name)
+        self.nodes.append(
+            helper.make_node("QuantizeLinear", [real, scale, zero_point], [quantized], name=f"{tensor.name}_Q")
+        )
+        self.nodes.append(
+            helper.make_node("DequantizeLinear", [quantized, scale, zero_point], [value], name=f"{tensor.name}_DQ")
+        )
+
+    def output(self, step: Step, real: str) -> None:
+        """Finish a step: clip to a fused activation where its bounds are narrower than int8, then quantise."""
+        tensor = self.program.tensors[step.output]
+        low, high = saturation(step)
+        if (low, high) != (-128, 127):
+            ends = [float(tensor.dequantize(np.array([q]))[0]) for q in (low, high)]
+            real = self.clip(real, ends[0] if low > -128 else -np.inf, ends[1] if high < 127 else np.inf)
+        self.quantize(tensor, real)
+
+    def stored_constant(
+        self, name: str, q: Array, scale: NDArray[np.float32] | np.float32, zero_point: int, axis: int | None
+    ) -> str:
+        """An integer constant behind a DequantizeLinear; axis: the channel axis of a vector scale."""
+        scales = np.asarray(scale, np.float32)
+        zeros = np.full(scales.shape, zero_point, q.dtype)
+        inputs = [self.constant(q, f"{name}_quantized"), self.constant(scales, f"{name}_scale")]
+        inputs.append(self.constant(zeros, f"{name}_zero_point"))
+        return self.node("DequantizeLinear", inputs, **({} if axis is None else {"axis": axis}))
+
+    def linear_inputs(self, step: Step, axis: int, transpose: bool = False) -> tuple[str, str, str]:
+        """Values of a linear step's input, weight and bias."""
+        weight, scale = step.constants["weight"], step.constants["weight_scale"]
+        x = self.program.tensors[step.inputs[0]]
+        w = self.stored_constant(f"{step.name}_weight", weight.T if transpose else weight, scale, 0, axis)
+        bias_scale = (x.scale * scale).astype(np.float32)
+        b = self.stored_constant(f"{step.name}_bias", step.constants["bias"], bias_scale, 0, 0)
+        return self.value(x.name), w, b
+
+    def binary_inputs(self, step: Step) -> list[str]:
+        """Values of both operands of an Add or Mul step, one of which may be a constant."""
+        values = [self.value(name) for name in step.inputs]
+        place = step.attributes["constant"]
+        if place is not None:
+            scale, zero_point = step.attributes["ab"[place]]
+            constant = self.stored_constant(f"{step.name}_constant", step.constants["constant"], scale, zero_point, None)
+            values.insert(place, constant)
+        return values
+
+
+def saturation(step: Step) -> tuple[int, int]:
+    """The output bounds of a step."""
+    if step.requantizer is not None:
+        return step.requantizer.low, step.requantizer.high
+    return step.attributes.get("low", -128), step.attributes.get("high", 127)
+
+
+def to_qdq(program: IntegerProgram, activation_type: str = "int8") -> bytes:
+    """The program as a serialised ONNX model (opset 18); inputs and outputs float32 [batch, *shape].
+
+    activation_type: "int8" or "uint8", how activations are stored. Deterministic bytes.
+    """
+    import onnx
+    from onnx import TensorProto, helper
+
+    from trine.edge.operators import kernels
+
+    writer = QdqWriter(program, activation_type)
+    for name in program.inputs:
+        writer.quantize(program.tensors[name], name)
+    for step in program.steps:
+        kernels()[step.kernel].qdq(writer, step)
+    for name in program.outputs:
+        writer.nodes.append(helper.make_node("Identity", [writer.value(name)], [name], name=f"{name}_out"))
+    infos = [
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *program.tensors[name].shape])
+            for name in names
+        ]
+        for names in (program.inputs, program.outputs)
+    ]
+    graph = helper.make_graph(writer.nodes, program.name, *infos, initializer=list(writer.initializers.values()))
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="trine", ir_version=IR_VERSION
+    )
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def run_qdq(
+    model: bytes, program: IntegerProgram, inputs: dict[str, Array], optimize: bool = True, batch: int = 256
+) -> dict[str, NDArray[np.int8]]:
+    """Run a QDQ model in onnxruntime on float inputs {name: [n, *shape]}; returns the int8 codes of its outputs.
+
+    optimize: all graph optimisations (integer kernels) or none (dequantise, float operator, quantise).
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+    # int8 activations are fused on x86 only with this option (facts: onnxruntime allows it by default on Arm only).
+    options.add_session_config_entry("session.qdqisint8allowed", "1")
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    count = len(next(iter(inputs.values())))
+    parts: list[list[Array]] = []
+    for start in range(0, count, batch):
+        feed = {name: np.asarray(x[start : start + batch], np.float32) for name, x in inputs.items()}
+        parts.append(session.run(list(program.outputs), feed))
+    results = {}
+    for i, name in enumerate(program.outputs):
+        tensor = program.tensors[name]
+        real = np.concatenate([part[i] for part in parts])
+        codes = np.rint(real / tensor.scale) + tensor.zero_point
+        results[name] = codes.astype(np.int8).reshape(count, *tensor.shape)
+    return results

@@ -1,0 +1,82 @@
+"""Choose each activation's range, and each layer's weight clipping, by the error it causes at the network's
+output.
+
+One tensor at a time is quantised inside the float network, with each candidate, and the rest of the network
+is run on: the candidate whose final output is nearest to the float output is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trine.edge.lower import parameters_of
+from trine.edge.program import QuantizedTensor
+from trine.edge.quantize.histogram import Histogram
+from trine.edge.quantize.layers import by_channel, least_error_clip, rounded_weight, weighted
+from trine.edge.quantize.ranges import Range, candidates
+from trine.edge.quantize.replay import Reference, decibels, fake_quantize
+from trine.edge.quantize.samples import Progress, silent
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for one tensor, and the output's SQNR in dB that each candidate alone leads to."""
+
+    tensor: str
+    method: str
+    range: Range
+    candidates: Mapping[str, float]
+
+    @property
+    def gain_db(self) -> float:
+        """By how much the chosen range is better than min-max, in dB at the output; 0 where min-max was
+        chosen.
+        """
+        return self.candidates[self.method] - self.candidates["minmax"] if self.method != "minmax" else 0.0
+
+
+def choose_ranges(
+    reference: Reference, histograms: Mapping[str, Histogram], progress: Progress = silent
+) -> dict[str, Choice]:
+    """The best range of each tensor that has a histogram; ties go to the earlier method, min-max first."""
+    chosen = {}
+    for done, (name, histogram) in enumerate(histograms.items()):
+        x = reference.values[name]
+        spans = candidates(histogram)
+        noise = {}
+        for method, span in spans.items():
+            tensor = QuantizedTensor(name, x.shape[1:], *parameters_of(*span))
+            noise[method] = reference.noise_with({name: fake_quantize(tensor, x)}) if len(spans) > 1 else 0.0
+        best = min(noise, key=lambda method: noise[method])
+        shown = {method: decibels(value) for method, value in noise.items()} if len(spans) > 1 else {}
+        chosen[name] = Choice(name, best, spans[best], shown)
+        progress("choosing", done + 1, len(histograms))
+    return chosen
+
+
+@dataclass(frozen=True)
+class WeightChoice:
+    """For one layer: whether its weights are better clipped, and the output's SQNR in dB of both ways."""
+
+    weight: str
+    clip: NDArray[np.float32] | None
+    max_db: float
+    mse_db: float
+
+
+def choose_weight_clips(reference: Reference) -> dict[str, WeightChoice]:
+    """For each weight: its channels' maxima, or the maxima of least squared rounding error."""
+    chosen = {}
+    for node in weighted(reference.graph):
+        name = node.inputs[1]
+        weight = reference.graph.constants[name]
+        clip = least_error_clip(np.ascontiguousarray(by_channel(node, weight)))
+        whole = reference.noise_with({name: rounded_weight(node, weight)})
+        clipped = reference.noise_with({name: rounded_weight(node, weight, clip)})
+        kept = clip if clipped < whole else None
+        chosen[name] = WeightChoice(name, kept, decibels(whole), decibels(clipped))
+    return chosen

@@ -1,0 +1,59 @@
+"""Where a graph's constant weights are, and which axis of them is the output channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trine.compilers.graph import Array, Graph, Node
+from trine.edge.lower import quantize_weight
+
+Clips = Mapping[str, NDArray[np.float32]]
+
+
+def weighted(graph: Graph) -> tuple[Node, ...]:
+    """The nodes with a constant weight, quantised per channel: Conv, Gemm, MatMul by a constant matrix."""
+    return tuple(
+        node
+        for node in graph.nodes
+        if node.op in ("Conv", "Gemm") or (node.op == "MatMul" and node.inputs[1] in graph.constants)
+    )
+
+
+def by_channel(node: Node, weight: Array) -> Array:
+    """The weight with its output channels on axis 0 (a view); its own inverse."""
+    return weight.T if node.op == "MatMul" else weight
+
+
+def rounded_weight(node: Node, weight: Array, clip: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """The weight as the integer program has it, dequantised: float32 of the same shape."""
+    q, scale = quantize_weight(np.ascontiguousarray(by_channel(node, weight)), clip)
+    real = q.astype(np.float32) * scale.reshape(-1, *[1] * (q.ndim - 1))
+    return np.ascontiguousarray(by_channel(node, real))
+
+
+def rounded_weights(graph: Graph, clips: Clips) -> dict[str, Array]:
+    """Every quantised weight of a graph, dequantised, by name."""
+    return {
+        node.inputs[1]: rounded_weight(node, graph.constants[node.inputs[1]], clips.get(node.inputs[1]))
+        for node in weighted(graph)
+    }
+
+
+def least_error_clip(weight: Array, candidates: int = 48) -> NDArray[np.float32]:
+    """Real maximum of each channel (axis 0) that makes the squared rounding error of its weights least.
+
+    Searches fractions of max|w| from 0.4 to 1 (Nagel et al. 2021, arXiv 2106.08295, section 3.1, MSE based
+    ranges).
+    """
+    rows = weight.reshape(weight.shape[0], -1)
+    largest = np.abs(rows).max(axis=1).astype(np.float32)
+    best, least = largest.copy(), np.full(len(rows), np.inf)
+    for fraction in np.linspace(1.0, 0.4, candidates):
+        clip = (largest * np.float32(fraction)).astype(np.float32)
+        q, scale = quantize_weight(weight, clip)
+        error = ((q.reshape(rows.shape) * scale[:, None] - rows) ** 2).sum(axis=1)
+        best, least = np.where(error < least, clip, best), np.minimum(error, least)
+    return np.asarray(best, np.float32)

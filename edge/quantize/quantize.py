@@ -1,0 +1,241 @@
+"""From a float network and calibration examples to the integer program; a refinement stays only when it
+helps.
+
+Order, as in the standard post-training pipeline of Nagel et al. 2021 (arXiv 2106.08295) but with the ranges
+chosen before the biases are corrected, because the correction needs them: equalise, choose activation ranges,
+clip weights, correct biases. Whether one helps is measured on the *integer program's* final output, on
+examples it was not derived from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trine.compilers.graph import Array, Graph
+from trine.devices.errors import InputError
+from trine.edge.lower import Lowered, lower, observed
+from trine.edge.program import IntegerProgram
+from trine.edge.quantize.bias import correct_biases
+from trine.edge.quantize.choose import Choice, WeightChoice, choose_ranges, choose_weight_clips
+from trine.edge.quantize.equalize import Equalized, equalize
+from trine.edge.quantize.histogram import SAMPLE, Extremes, extremes, histograms
+from trine.edge.quantize.ranges import METHODS, Range
+from trine.edge.quantize.receipt import Findings, LayerReceipt, receipts
+from trine.edge.quantize.replay import Reference, decibels, output_noise
+from trine.edge.quantize.samples import (
+    Batches,
+    Progress,
+    affordable,
+    gather,
+    silent,
+    split,
+)
+from trine.edge.requantize import Certificate
+
+CLOSE_LOOK = 512  # examples looked at closely: half to derive from, half held out
+CLEAR_GAIN_DB = 1.0  # a gain of one tensor's range, at the output, that is taken when not all gains add up
+BUDGET_MACS = 2e10  # for choosing ranges; about two seconds of one core
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One refinement: the final output's SQNR in dB without and with it, held-out, and the verdict."""
+
+    name: str
+    without_db: float
+    with_db: float
+    kept: bool
+    detail: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; None for an infinite ratio."""
+        return {
+            k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """The integer program, a receipt a layer, the exactness certificates by step, and every decision taken.
+
+    graph: the float network that was lowered last (equalised, biases corrected, where that was kept).
+    sqnr_db: of the final output, integer program against the original float network, on held-out examples.
+    """
+
+    program: IntegerProgram
+    receipts: tuple[LayerReceipt, ...]
+    certificates: Mapping[str, Certificate]
+    decisions: tuple[Decision, ...]
+    graph: Graph
+    sqnr_db: float
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the program and the graph, as plain values."""
+        return {
+            "sqnr_db": self.sqnr_db if np.isfinite(self.sqnr_db) else None,
+            "decisions": [decision.as_json() for decision in self.decisions],
+            "layers": [receipt.as_json() for receipt in self.receipts],
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A way to quantise: an equal float network, its activations' ranges, its weights' clips."""
+
+    graph: Graph
+    ranges: Mapping[str, Range]
+    clips: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+@dataclass
+class Trials:
+    """The best plan so far, and how it was come to. `held`: examples nothing was derived from, if
+    possible.
+    """
+
+    plan: Plan
+    lowered: Lowered
+    noise: float
+    requantize: str
+    held: Mapping[str, Array]
+    exact: Mapping[str, Array]
+    decisions: list[Decision] = field(default_factory=list)
+
+    @staticmethod
+    def start(plan: Plan, requantize: str, held: Mapping[str, Array]) -> Trials:
+        """Lower the first plan and measure it."""
+        exact = plan.graph.run(held)
+        lowered = lower(plan.graph, plan.ranges, requantize, plan.clips)
+        noise = output_noise(exact, lowered.program.run_float(held))
+        return Trials(plan, lowered, noise, requantize, held, exact)
+
+    def consider(self, name: str, plan: Plan, detail: str) -> bool:
+        """Lower another plan and keep it if the integer program's output comes nearer to the float output."""
+        try:
+            lowered = lower(plan.graph, plan.ranges, self.requantize, plan.clips)
+        except ValueError as error:  # the refinement asks for sums or scales that int32 cannot hold
+            self.decisions.append(Decision(name, decibels(self.noise), -np.inf, False, f"{detail}; {error}"))
+            return False
+        noise = output_noise(self.exact, lowered.program.run_float(self.held))
+        kept = noise < self.noise
+        self.decisions.append(Decision(name, decibels(self.noise), decibels(noise), kept, detail))
+        if kept:
+            self.plan, self.lowered, self.noise = plan, lowered, noise
+        return kept
+
+
+def quantize(
+    graph: Graph,
+    examples: Batches,
+    *,
+    requantize: str = "exact",
+    progress: Progress | None = None,
+    batch: int = 64,
+) -> Quantized:
+    """Quantise a float network to int8 with calibration examples.
+
+    requantize: "exact" (ONNX's float rule, integer rule proved equal) or "tflite". progress(stage, done,
+    total). batch: examples run at once; memory does not depend on how many examples there are. Deterministic.
+    Raises InputError for calibration data that cannot be used, and for a layer whose sums leave int32.
+    """
+    report = progress or silent
+    names = observed(graph)
+    found = extremes(graph, names, examples, batch, report)
+    runs = max(len(names) * len(METHODS), 1)
+    close = affordable(graph, runs, CLOSE_LOOK // 2, BUDGET_MACS)
+    derive, held = split(gather(examples, batch, 2 * close))
+    try:
+        trials = Trials.start(Plan(graph, _minmax(found)), requantize, held)
+    except ValueError as error:
+        raise InputError(f"cannot quantise {graph.name}: {error}") from error
+    found = _try_equalization(trials, found)
+    equal = trials.plan.graph  # the float function; bias correction departs from it on purpose
+    reference = Reference.of(equal, derive)
+    choices = choose_ranges(reference, histograms(equal, found, examples, batch, report), report)
+    methods = _try_ranges(trials, choices)
+    weights = choose_weight_clips(reference)
+    _try_clips(trials, weights)
+    _try_biases(trials, reference)
+    notes = _notes(examples.count, _count(derive), _count(held))
+    findings = Findings(
+        Reference.of(equal, held), trials.lowered, choices, methods, weights, trials.plan.clips
+    )
+    return Quantized(
+        trials.lowered.program, receipts(findings), trials.lowered.certificates, tuple(trials.decisions),
+        trials.plan.graph, decibels(trials.noise), notes,
+    )  # fmt: skip
+
+
+def _count(samples: Mapping[str, Array]) -> int:
+    return len(next(iter(samples.values())))
+
+
+def _minmax(found: Mapping[str, Extremes]) -> dict[str, Range]:
+    return {name: extreme.range for name, extreme in found.items()}
+
+
+def _try_equalization(trials: Trials, found: dict[str, Extremes]) -> dict[str, Extremes]:
+    """Equalise if it helps; returns the extremes of the activations of the plan that stands."""
+    equal: Equalized = equalize(trials.plan.graph)
+    if not equal.divisors:
+        return found
+    moved = {
+        name: extreme.divided(equal.divisors[name]) if name in equal.divisors else extreme
+        for name, extreme in found.items()
+    }
+    plan = Plan(equal.graph, _minmax(moved))
+    detail = f"{len(equal.divisors)} activations rescaled, by up to {equal.spread:.3g} between channels"
+    return moved if trials.consider("cross-layer equalisation", plan, detail) else found
+
+
+def _try_ranges(trials: Trials, choices: Mapping[str, Choice]) -> dict[str, str]:
+    """Use the chosen activation ranges if they help together, else only the clear gains; the methods that
+    stand.
+    """
+    clear = [name for name, choice in choices.items() if choice.gain_db >= CLEAR_GAIN_DB]
+    every = [name for name, choice in choices.items() if choice.method != "minmax"]
+    methods = dict.fromkeys(choices, "minmax")
+    for names, what in ((every, "chosen one by one"), (clear, f"only gains of {CLEAR_GAIN_DB:g} dB or more")):
+        if not names or (names == every and what.startswith("only")):
+            continue
+        plan = replace(trials.plan, ranges={**trials.plan.ranges, **{n: choices[n].range for n in names}})
+        detail = f"{len(names)} of {len(choices)} activations not by min-max, {what}"
+        if trials.consider("activation ranges", plan, detail):
+            return methods | {name: choices[name].method for name in names}
+    return methods
+
+
+def _try_clips(trials: Trials, weights: Mapping[str, WeightChoice]) -> None:
+    """Clip the weights of the layers that each gain by it, if they gain together."""
+    clips = {name: choice.clip for name, choice in weights.items() if choice.clip is not None}
+    if clips:
+        detail = f"{len(clips)} of {len(weights)} layers by least squared error"
+        trials.consider("weight clipping", replace(trials.plan, clips=clips), detail)
+
+
+def _try_biases(trials: Trials, reference: Reference) -> None:
+    """Correct the biases if it helps."""
+    corrected = correct_biases(reference, trials.lowered.program, trials.plan.clips)
+    before = reference.graph.constants
+    changed = [
+        n for n, x in corrected.constants.items() if n not in before or not np.array_equal(x, before[n])
+    ]
+    if changed:
+        plan = replace(trials.plan, graph=corrected)
+        trials.consider("bias correction", plan, f"{len(changed)} layers' biases")
+
+
+def _notes(count: int, derived: int, held: int) -> tuple[str, ...]:
+    """How the calibration examples were used, for the receipt."""
+    both = "the same examples" if derived == count else "others"
+    counted = f"the least and greatest values are those of all {count} calibration examples"
+    if count > SAMPLE:
+        counted += f"; the histograms count {SAMPLE} of them, evenly spread"
+    return (counted, f"refinements derived on {derived} examples, decided on {held} ({both}), evenly spread")

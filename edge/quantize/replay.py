@@ -1,0 +1,95 @@
+"""A float reference run kept whole, and re-running only what lies downstream of a change to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trine.compilers.graph import Array, Graph, Node
+from trine.compilers.operators import operators
+from trine.edge.program import QuantizedTensor
+
+
+def noise_ratio(exact: Array, approximate: Array) -> float:
+    """Energy of the difference over energy of the exact values (1 / SQNR); inf for noise on a zero signal."""
+    exact = np.asarray(exact, np.float64)
+    noise = float(np.square(exact - approximate).sum())
+    signal = float(np.square(exact).sum())
+    return 0.0 if noise == 0 else noise / signal if signal > 0 else np.inf
+
+
+def decibels(noise: float) -> float:
+    """Signal-to-quantisation-noise ratio in dB of a noise ratio; inf where there is no noise."""
+    if noise == 0:
+        return np.inf
+    return float(-10 * np.log10(noise)) if np.isfinite(noise) else -np.inf
+
+
+def output_noise(exact: Mapping[str, Array], approximate: Mapping[str, Array]) -> float:
+    """Noise ratio of a network's outputs: the mean over its outputs, so that each counts alike."""
+    return float(np.mean([noise_ratio(exact[name], approximate[name]) for name in exact]))
+
+
+def fake_quantize(tensor: QuantizedTensor, x: Array) -> NDArray[np.float32]:
+    """The float values of an activation after a round trip through int8."""
+    return tensor.dequantize(tensor.quantize(x))
+
+
+def evaluate(
+    node: Node, graph: Graph, values: Mapping[str, Array], changed: Mapping[str, Array]
+) -> list[Array]:
+    """One node's outputs; values of `changed` (activations or constants) go before those of `values`."""
+    arguments = [
+        changed[n] if n in changed else graph.constants[n] if n in graph.constants else values[n]
+        for n in node.inputs
+        if n
+    ]
+    return operators()[node.op].run(node, arguments)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Every activation of a graph on a few examples, {name: float32 [n, *shape]}."""
+
+    graph: Graph
+    values: Mapping[str, Array]
+
+    @staticmethod
+    def of(graph: Graph, samples: Mapping[str, Array]) -> Reference:
+        """Run the graph on samples {input: float32 [n, *shape]} and keep everything."""
+        values: dict[str, Array] = {name: np.asarray(x, np.float32) for name, x in samples.items()}
+        for node, results in graph.trace(samples):
+            values.update(zip(node.outputs, results, strict=True))
+        return Reference(graph, values)
+
+    @property
+    def outputs(self) -> dict[str, Array]:
+        """The network's outputs."""
+        return {name: self.values[name] for name in self.graph.outputs}
+
+    @property
+    def samples(self) -> dict[str, Array]:
+        """The network's inputs."""
+        return {tensor.name: self.values[tensor.name] for tensor in self.graph.inputs}
+
+    def outputs_with(self, changed: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs when some activations or constants have other values; only the rest that depends is
+        run.
+        """
+        new = dict(changed)
+        last_use = {name: i for i, node in enumerate(self.graph.nodes) for name in node.inputs}
+        for i, node in enumerate(self.graph.nodes):
+            if any(name in new for name in node.inputs):
+                results = evaluate(node, self.graph, self.values, new)
+                new.update((n, r) for n, r in zip(node.outputs, results, strict=True) if n not in changed)
+            for name in node.inputs:
+                if last_use[name] == i and name not in changed and name not in self.graph.outputs:
+                    new.pop(name, None)
+        return {name: new.get(name, self.values[name]) for name in self.graph.outputs}
+
+    def noise_with(self, changed: Mapping[str, Array]) -> float:
+        """Noise ratio of the outputs caused by a change."""
+        return output_noise(self.outputs, self.outputs_with(changed))

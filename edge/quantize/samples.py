@@ -1,0 +1,90 @@
+"""Calibration examples as the quantiser reads them: a stream it may walk again, and a fixed spread of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trine.compilers.graph import Array, Graph
+from trine.devices.errors import InputError
+
+Progress = Callable[[str, int, int], None]  # what is being done, examples done, examples in all
+LEAST_HELD_OUT = 32  # fewer examples than twice this are not split
+MEMORY_BYTES = 64 * 2**20  # of float activations kept at once for the examples that are looked at closely
+
+
+class Batches(Protocol):
+    """A calibration set: `batches` may be called again and gives the same examples in the same order."""
+
+    @property
+    def count(self) -> int:
+        """Number of examples."""
+        ...
+
+    def batches(self, size: int, limit: int | None = None) -> Iterator[Mapping[str, Array]]:
+        """Yield {input: float32 [n, *shape]} with n <= size, in order."""
+        ...
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """The progress callable that shows nothing."""
+
+
+def spread_indices(count: int, wanted: int) -> NDArray[np.int64]:
+    """At most `wanted` example numbers, evenly spread over `count`; int64, ascending."""
+    wanted = min(count, wanted)
+    return (np.arange(wanted, dtype=np.int64) * count) // max(wanted, 1)
+
+
+def stream(
+    examples: Batches, size: int, wanted: int | None = None
+) -> Iterator[tuple[int, Mapping[str, Array]]]:
+    """Yield (examples passed so far, batch of up to about `size`); with `wanted`, only so many, evenly
+    spread.
+    """
+    seen = 0
+    if wanted is None or wanted >= examples.count:
+        for batch in examples.batches(size):
+            seen += len(next(iter(batch.values())))
+            yield seen, batch
+        return
+    picked = spread_indices(examples.count, wanted)
+    waiting: list[Mapping[str, Array]] = []
+    kept = 0
+    for batch in examples.batches(size):
+        first, seen = seen, seen + len(next(iter(batch.values())))
+        here = picked[np.searchsorted(picked, first) : np.searchsorted(picked, seen)] - first
+        if here.size:
+            waiting.append({name: x[here] for name, x in batch.items()})
+            kept += here.size
+        # A run of the network costs much the same for five examples as for fifty.
+        if kept >= size or (seen >= examples.count and waiting):
+            yield seen, {name: np.concatenate([part[name] for part in waiting]) for name in waiting[0]}
+            waiting, kept = [], 0
+
+
+def gather(examples: Batches, size: int, wanted: int) -> dict[str, Array]:
+    """`wanted` evenly spread examples as one batch {input: float32 [wanted, *shape]}."""
+    parts = [batch for _, batch in stream(examples, size, wanted)]
+    if not parts:
+        raise InputError("the calibration set is empty: give at least one example (a few hundred are better)")
+    return {name: np.concatenate([np.asarray(part[name], np.float32) for part in parts]) for name in parts[0]}
+
+
+def split(samples: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+    """(to derive from, held out): every other example each, or all for both when there are too few."""
+    count = len(next(iter(samples.values())))
+    if count < 2 * LEAST_HELD_OUT:
+        return dict(samples), dict(samples)
+    return {n: x[0::2] for n, x in samples.items()}, {n: x[1::2] for n, x in samples.items()}
+
+
+def affordable(graph: Graph, runs: int, most: int, budget_macs: float) -> int:
+    """How many examples fit MEMORY_BYTES of activations, and `runs` runs of them a budget of MACs."""
+    floats = sum(tensor.size for tensor in graph.tensors.values())
+    by_memory = MEMORY_BYTES // max(4 * floats, 1)
+    by_work = int(budget_macs / max(graph.macs() * runs, 1))
+    return int(np.clip(min(by_memory, by_work), 8, most))

@@ -1,0 +1,393 @@
+"""The data loader: inputs by hand and by law, the recordings against the prepared beats, every source in turn."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import hashlib
+import http.server
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trine.compilers import datasets
+from trine.compilers.datasets import archive, ecg_beats, mitbih, physionet, synthetic_ecg
+from trine.compilers.datasets.ecg_beats import RecordBeats, beat_input, rr_input
+from trine.devices.errors import InputError, MissingExtra
+
+SHARED = Path(os.environ.get("TRINE_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+RAW = SHARED / "mitbih_raw"
+needs_beats = pytest.mark.skipif(not (SHARED / "mitbih").is_dir(), reason="TRINE_DATA has no mitbih")
+needs_recordings = pytest.mark.skipif(
+    not (RAW.is_dir() and (SHARED / "mitbih").is_dir()), reason="TRINE_DATA has no mitbih_raw or no mitbih"
+)
+
+
+@pytest.fixture(autouse=True)
+def _closed_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shared data, an empty cache and no network unless a test opens them."""
+    monkeypatch.delenv("TRINE_DATA", raising=False)
+    monkeypatch.setenv("TRINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TRINE_PHYSIONET_URL", "http://127.0.0.1:9/files")
+
+
+def beats_of(x: Any, rr_pre: list[int], rr_post: list[int]) -> RecordBeats:
+    count = len(rr_pre)
+    return RecordBeats(
+        record=1,
+        x=np.asarray(x, np.int16),
+        y=np.zeros(count, np.uint8),
+        rr_pre=np.array(rr_pre, np.int32),
+        rr_post=np.array(rr_post, np.int32),
+        sample=np.arange(count, dtype=np.int32),
+    )
+
+
+# --- what the network sees ---
+
+
+def test_rr_ratios_of_one_early_beat_by_hand() -> None:
+    """Ten beats a second apart, then one 0.6 s early-coupled, then a pause of 1.4 s."""
+    pre = [-1] + [360] * 10 + [216, 504, 360]
+    rr = rr_input(beats_of(np.zeros((14, 128)), pre, [*pre[1:], -1]))
+    assert np.all(rr[:10] == 0)
+    assert rr[11, [0, 2]] == pytest.approx(216 / 360 - 1)
+    assert rr[11, [1, 3]] == pytest.approx(504 / 360 - 1)
+    assert rr[11, 4] == pytest.approx(216 / 504 - 1)
+    # After it: the averages have taken 1/8 of the shortfall, the previous ratio and the irregularity remember it.
+    assert rr[12, 5] == pytest.approx(216 / 360 - 1)
+    assert rr[12, 2] == pytest.approx(504 / (360 - 144 / 8) - 1, abs=1e-4)
+    assert rr[12, 0] == pytest.approx(504 / (360 - 144 / 8) - 1, abs=1e-4)
+    assert rr[12, 6] == pytest.approx(0.4 / 8, abs=1e-3)
+    assert rr[13, 1] == pytest.approx(0, abs=1e-2)
+
+
+def test_missing_intervals_and_a_lone_beat_give_finite_ratios() -> None:
+    rr = rr_input(beats_of(np.zeros((1, 128)), [-1], [-1]))
+    assert np.all(rr == 0)
+
+
+def test_beat_is_centred_clipped_and_set_against_the_usual_beat() -> None:
+    usual = np.zeros(128, np.int16)
+    usual[48] = 200
+    other = usual.copy()
+    other[60] = 3000
+    x = np.stack([usual] * 4 + [other])
+    beat = beat_input(beats_of(x, [-1, 360, 360, 360, 360], [360, 360, 360, 360, -1]))
+    assert beat.dtype == np.float32
+    # sum >> 7 of a single 200 is 1: 199 units are 0.995 mV.
+    assert beat[0, 0, 48] == pytest.approx(0.995)
+    assert np.all(beat[:4, 1] == 0)
+    assert beat[4, 0, 60] == pytest.approx(2.55)
+    assert beat[4, 1, 60] == pytest.approx(2.55)
+    # The large value raises the mean of the window by 24 units more: all else is 25 less, the usual beat 1 less.
+    assert beat[4, 1, 0] == pytest.approx(-24 / 200)
+
+
+def test_only_beats_on_time_teach_the_usual_beat() -> None:
+    flat, spike = np.zeros(128, np.int16), np.zeros(128, np.int16)
+    spike[48] = 400
+    pre = [-1, 360, 250, 360, 360]
+    early = beat_input(beats_of([flat, flat, spike, flat, flat], pre, [*pre[1:], -1]))
+    assert np.all(early[[0, 1, 3, 4], 1] == 0)
+    on_time = beat_input(beats_of([flat, flat, spike, flat, flat], [-1] + [360] * 4, [360] * 4 + [-1]))
+    assert on_time[3, 1, 48] < -0.5
+
+
+records = st.integers(2, 25).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.integers(60, 1500), min_size=n, max_size=n), st.integers(0, 2**31), st.integers(0, n - 1)
+    )
+)
+
+
+@given(records)
+@settings(max_examples=40, deadline=None)
+def test_inputs_never_look_further_than_the_next_beat(case: tuple[list[int], int, int]) -> None:
+    gaps, seed, now = case
+    x = np.random.default_rng(seed).integers(-900, 900, (len(gaps), 128))
+    record = beats_of(x, [-1, *gaps[1:]], [*gaps[1:], -1])
+    later = x.copy()
+    later[now + 1 :] = 77
+    pre, post = record.rr_pre.copy(), record.rr_post.copy()
+    pre[now + 2 :], post[now + 1 :] = 123, 123
+    changed = replace(record, x=later.astype(np.int16), rr_pre=pre, rr_post=post)
+    for make in (beat_input, rr_input):
+        ours, theirs = make(record), make(changed)
+        assert np.array_equal(ours[: now + 1], theirs[: now + 1])
+        assert np.all(np.isfinite(ours))
+    assert np.abs(beat_input(record)).max() <= np.float32(2.55)
+    assert rr_input(record).min() >= -1
+    assert rr_input(record).max() <= 2
+
+
+def test_labels_of_all_annotations_and_beats_at_the_ends() -> None:
+    assert "".join(sorted(ecg_beats.AAMI_CLASS)) == "".join(sorted("NLRejAaJSVEF/fQ"))
+    signal = np.zeros(2000)
+    signal[[20, 600, 1300, 1990]] = 500
+    made = ecg_beats.cut_beats(7, signal, [20, 600, 900, 1300, 1990], ["N", "V", "+", "A", "N"])
+    assert made.y.tolist() == [2, 1]
+    assert made.rr_pre.tolist() == [580, 700]
+    assert made.rr_post.tolist() == [700, 690]
+    assert np.argmax(made.x, axis=1).tolist() == [48, 48]
+
+
+# --- recordings against the prepared beats ---
+
+
+@needs_recordings
+@pytest.mark.parametrize("record", [119, 208])
+def test_recordings_are_prepared_to_the_very_beats_of_the_archive(record: int) -> None:
+    pytest.importorskip("wfdb", reason="extra data")
+    with np.load(SHARED / "mitbih" / "mitbih_ds1.npz") as file:
+        mine = file["record"] == record
+        expected = {name: file[name][mine] for name in ("x", "y", "rr_pre", "rr_post", "sample")}
+    made = mitbih.read_record(RAW, record)
+    for name, values in expected.items():
+        assert np.array_equal(getattr(made, name), values), name
+
+
+@needs_beats
+def test_shared_data_comes_first_and_the_files_hold_both_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRINE_DATA", str(SHARED))
+    summary = datasets.write("mitbih", tmp_path / "out")
+    assert not summary.synthetic
+    assert [one.examples for one in summary.files] == [51001, 49691]
+    assert summary.files[1].classes == {"N": 44239, "S": 1837, "V": 3220, "F": 388, "Q": 7}
+    for name, split in (("calib", mitbih.DS1), ("test", mitbih.DS2)):
+        with np.load(tmp_path / "out" / f"{name}.npz", allow_pickle=False) as file:
+            count = len(file["y"])
+            assert file["beat"].shape == (count, 2, 128)
+            assert file["rr"].shape == (count, 8)
+            assert file["beat"].dtype == file["rr"].dtype == np.float32
+            assert tuple(np.unique(file["group"])) == split
+            assert file["classes"].tolist() == ["N", "S", "V", "F", "Q"]
+            assert "MIT-BIH" in str(file["source"])
+    assert not set(mitbih.DS1) & set(mitbih.DS2)
+
+
+# --- download, cache and what goes wrong ---
+
+
+class Mirror(http.server.SimpleHTTPRequestHandler):
+    asked: list[str]
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.asked.append(Path(self.path).name)
+        super().do_GET()
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, list[str]]]:
+    """A local server in PhysioNet's place: its database folder, and the names asked for."""
+    folder = tmp_path / "served" / "mitdb" / "1.0.0"
+    folder.mkdir(parents=True)
+    asked: list[str] = []
+    handler = type("Handler", (Mirror,), {"asked": asked})
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(handler, directory=str(tmp_path / "served"))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("TRINE_PHYSIONET_URL", f"http://127.0.0.1:{server.server_port}")
+    yield folder, asked
+    server.shutdown()
+    server.server_close()
+
+
+def publish(folder: Path) -> None:
+    lines = [
+        f"{physionet.checksum(p)} {p.name}\n" for p in sorted(folder.iterdir()) if p.name != physionet.SUMS
+    ]
+    (folder / physionet.SUMS).write_text("".join(lines))
+
+
+@needs_recordings
+def test_download_gives_the_same_arrays_as_the_shared_beats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: tuple[Path, list[str]]
+) -> None:
+    pytest.importorskip("wfdb", reason="extra data")
+    folder, asked = mirror
+    for path in RAW.glob("[12]*"):
+        shutil.copy(path, folder)
+    publish(folder)
+    monkeypatch.setattr(mitbih, "DS1", (119,))
+    monkeypatch.setattr(mitbih, "DS2", (208,))
+    told: list[tuple[str, int, int]] = []
+    first = datasets.write("mitbih", tmp_path / "one", lambda *step: told.append(step))
+    assert first.source.endswith("PhysioNet")
+    assert ("mitdb from PhysioNet", 6, 6) in told
+    fetched = len(asked)
+    assert fetched == 7
+
+    second = datasets.write("mitbih", tmp_path / "two")
+    assert second.source.endswith("the user's cache")
+    assert len(asked) == fetched
+
+    monkeypatch.setattr(mitbih, "_split", functools.partial(ds1_part, mitbih._split))
+    monkeypatch.setenv("TRINE_DATA", str(SHARED))
+    datasets.write("mitbih", tmp_path / "three")
+    for name in ("calib.npz", "test.npz"):
+        contents = [dict(np.load(tmp_path / out / name)) for out in ("one", "two", "three")]
+        for key in set(contents[0]) - {"source"}:
+            assert np.array_equal(contents[0][key], contents[1][key]), key
+            assert np.array_equal(contents[0][key], contents[2][key]), key
+
+
+def ds1_part(split: Any, path: Path, wanted: tuple[int, ...]) -> Any:
+    """Both records are in DS1: take either from there."""
+    return split(path.with_name("mitbih_ds1.npz"), wanted)
+
+
+def test_a_file_that_fails_its_checksum_is_refused_and_not_kept(mirror: tuple[Path, list[str]]) -> None:
+    folder, _ = mirror
+    (folder / "100.dat").write_bytes(b"heart")
+    publish(folder)
+    (folder / "100.dat").write_bytes(b"heard")
+    with pytest.raises(InputError, match=r"100\.dat: SHA-256 .* is not"):
+        physionet.fetch("mitdb", "1.0.0", ["100.dat"], lambda *_: None)
+    kept = [path.name for path in physionet.cache_folder().rglob("*") if path.is_file()]
+    assert kept == [physionet.SUMS]
+
+
+def test_a_spoilt_cached_file_is_fetched_again_and_a_good_one_is_not(mirror: tuple[Path, list[str]]) -> None:
+    folder, asked = mirror
+    for name in ("100.dat", "101.dat"):
+        (folder / name).write_bytes(name.encode())
+    publish(folder)
+    here = physionet.fetch("mitdb", "1.0.0", ["100.dat", "101.dat"], lambda *_: None)
+    assert physionet.cached("mitdb", "1.0.0", ["100.dat", "101.dat"]) == here
+    (here / "101.dat").write_bytes(b"spoilt")
+    assert physionet.verify(here, ["100.dat", "101.dat"]) == ["101.dat"]
+    asked.clear()
+    physionet.fetch("mitdb", "1.0.0", ["100.dat", "101.dat"], lambda *_: None)
+    assert asked == [physionet.SUMS, "101.dat"]
+    assert (here / "101.dat").read_bytes() == b"101.dat"
+
+
+def test_a_file_the_database_does_not_list_is_an_error(mirror: tuple[Path, list[str]]) -> None:
+    publish(mirror[0])
+    with pytest.raises(InputError, match=r"does not list 999\.dat"):
+        physionet.fetch("mitdb", "1.0.0", ["999.dat"], lambda *_: None)
+
+
+def test_a_missing_record_in_shared_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mitbih").mkdir()
+    for k in (1, 2):
+        np.savez(
+            tmp_path / "mitbih" / f"mitbih_ds{k}.npz",
+            record=np.array([101], np.uint16),
+            x=np.zeros((1, 128), np.int16),
+            **{name: np.zeros(1, np.int32) for name in ("y", "rr_pre", "rr_post", "sample")},
+        )
+    monkeypatch.setenv("TRINE_DATA", str(tmp_path))
+    with pytest.raises(InputError, match=r"lacks the records \[106, 108"):
+        datasets.write("mitbih", tmp_path / "out")
+    (tmp_path / "mitbih" / "mitbih_ds1.npz").write_bytes(b"PK no archive")
+    with pytest.raises(InputError, match=r"mitbih_ds1\.npz cannot be read"):
+        datasets.write("mitbih", tmp_path / "out")
+
+
+# --- the synthetic stand-in ---
+
+
+def test_without_recordings_the_stand_in_says_that_it_is_synthetic(tmp_path: Path) -> None:
+    pytest.importorskip("wfdb", reason="extra data")
+    pytest.importorskip("neurokit2", reason="extra data")
+    summary = datasets.write("mitbih", tmp_path / "out")
+    assert summary.synthetic
+    assert "SYNTHETIC" in summary.source
+    assert "127.0.0.1:9" in summary.notes[0]
+    assert all(one.classes["N"] and one.classes["S"] and one.classes["V"] for one in summary.files)
+    with np.load(tmp_path / "out" / "test.npz") as file:
+        assert "SYNTHETIC" in str(file["source"])
+        assert not set(file["group"].tolist()) & {*mitbih.DS1, *mitbih.DS2}
+        early = file["rr"][file["y"] == 1, 0]
+        assert np.median(early) < -0.15
+    before = digests(tmp_path / "out")
+    datasets.write("mitbih", tmp_path / "out")
+    assert digests(tmp_path / "out") == before
+
+
+def test_without_the_generator_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "neurokit2", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'trine\[data\]'"):
+        synthetic_ecg.simulate(9001)
+
+
+# --- registry and archive ---
+
+
+def test_an_unknown_data_set_offers_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean mitbih"):
+        datasets.write("mitbhi", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_outside_package_adds_a_data_set_but_cannot_replace_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offer(value: str) -> None:
+        point = EntryPoint("x", value, datasets.ENTRY_POINTS)
+        monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
+
+    own = replace(mitbih.DATASET, name="own")
+    monkeypatch.setattr(mitbih, "OWN", own, raising=False)
+    offer("trine.compilers.datasets.mitbih:OWN")
+    assert datasets.known()["own"] is own
+    offer("trine.compilers.datasets.mitbih:DATASET")
+    with pytest.raises(InputError, match="exists already"):
+        datasets.known()
+    offer("trine.compilers.datasets.mitbih:LEAD")
+    with pytest.raises(InputError, match="no trine DataSet record"):
+        datasets.known()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def test_archive_is_what_numpy_reads_and_the_same_bytes_each_time(tmp_path: Path) -> None:
+    values = np.arange(24, dtype=np.float32).reshape(6, 4)
+    for name in ("a.npz", "b.npz"):
+        pieces = archive.Column("v", np.float32, (6, 4), (values[i : i + 2] for i in (0, 2, 4)))
+        archive.write_archive(tmp_path / name, [pieces, archive.column("names", np.array(["N", "S"]))])
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
+        assert np.array_equal(file["v"], values)
+        assert file["names"].tolist() == ["N", "S"]
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(out: Path, progress: datasets.Progress) -> datasets.Summary:
+        archive.write_archive(out / "calib.npz", [archive.Column("v", np.float32, (2,), full())])
+        raise AssertionError("the disk was full")
+
+    def full() -> Iterator[Any]:
+        yield np.zeros(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "calib.npz").write_bytes(b"old")
+    monkeypatch.setattr(datasets, "known", lambda: {"x": replace(mitbih.DATASET, name="x", write=fill)})
+    with pytest.raises(InputError, match="No space left on device"):
+        datasets.write("x", tmp_path)
+    assert digests(tmp_path) == {"calib.npz": hashlib.sha256(b"old").hexdigest()}
+
+
+def test_pieces_that_do_not_make_the_shape_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="4 bytes for shape"):
+        archive.write_archive(tmp_path / "a.npz", [archive.Column("v", np.float32, (2,), [np.zeros(1)])])
+    assert not list(tmp_path.iterdir())
