@@ -1,4 +1,4 @@
-"""Turn an operator's `Case` or `Form` into something that runs: for the catalogue-wide tests, here and outside.
+"""Turn an operator's `Case` or `Form` into something that runs, for the catalogue-wide tests.
 
 A package that adds an operator through the entry point `trine.operators` checks it with the same functions.
 """

@@ -15,9 +15,10 @@ HOWS: tuple[str, ...] = get_args(How)
 class Estimate:
     """A number that was obtained somehow: `value` in `unit`, between `low` and `high`.
 
-    how: measured (on hardware), emulated (counted while the code ran on a modelled core), simulated, modelled
-    (an equation over other numbers) or datasheet. source: paper, data sheet, log, or the equation with the
-    sources of its terms. A number nobody can obtain is no Estimate: it stays missing.
+    how: measured (on the thing itself: hardware, a linked file), emulated (counted while the code ran on a
+    modelled core), simulated, modelled (an equation over other numbers) or datasheet. source: paper, data
+    sheet, log, or the equation with the sources of its terms. A number nobody can obtain is no Estimate: it
+    stays missing.
     Raises ValueError where the range does not hold the value or the source is missing.
     """
 

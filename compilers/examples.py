@@ -20,7 +20,7 @@ import numpy as np
 from trine.compilers.graph import Array, Shape, Tensor
 from trine.devices.errors import InputError, nearest
 
-# What zipfile raises on a damaged archive; RuntimeError and NotImplementedError on encryption and odd methods.
+# What zipfile raises on a damaged archive; the last two on encryption and unknown compression.
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
 
 
@@ -36,7 +36,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Examples:
-    """An open .npz file: `inputs` says which member feeds each input of the network; no array is in memory."""
+    """An .npz file: `inputs` says which member feeds each input of the network; no array is in memory."""
 
     path: Path
     inputs: dict[str, Header]
@@ -48,9 +48,9 @@ class Examples:
     def open(path: Path, graph_inputs: Sequence[Tensor], require_varied: bool = False) -> Examples:
         """Examples for a network with these inputs; an array `x` will do for a single one.
 
-        require_varied: read everything once and refuse inputs that are the same in every example (calibration).
-        Raises InputError listing all that is wrong: not an .npz, truncated, an input missing, a wrong shape or
-        dtype, no examples, counts that differ; with require_varied also NaN, infinity and constant inputs.
+        require_varied: for calibration, read everything once and refuse inputs equal in every example.
+        Raises InputError listing all that is wrong: not an .npz, truncated, an input missing, a wrong shape
+        or dtype, no examples, counts that differ; with require_varied also NaN, infinity, constant inputs.
         """
         path = Path(path)
         headers, problems = _headers(path)
@@ -100,8 +100,8 @@ class Examples:
         _refuse(
             self.path,
             [
-                f"array {self._array(name)} (input {name}) is constant: all {self.count} examples are equal, so no "
-                "range can be learnt from it; give examples that vary"
+                f"array {self._array(name)} (input {name}) is constant: all {self.count} examples are "
+                "equal, so no range can be learnt from it; give examples that vary"
                 for name in sorted(constant)
             ],
         )

@@ -21,8 +21,9 @@ def load_onnx(path: Path, shapes: Mapping[str, Shape] | None = None) -> Any:
     """An `onnx.ModelProto` with its weights in memory and a batch axis of 1 first in every input.
 
     shapes: whole input shapes by name, batch axis (1) first, for inputs whose shape the file leaves open.
-    Raises InputError: not ONNX, truncated, external data missing or outside the folder, opset out of range, no
-    nodes, names written twice or never, NaN or infinite weights, inputs that are not float tensors, open shapes.
+    Raises InputError: not ONNX, truncated, external data missing or outside the folder, opset out of range,
+    no nodes, invalid nodes, names written twice or never, NaN or infinite weights, inputs that are not float
+    tensors, open shapes.
     """
     model = _parse(path)
     _refuse(path.name, _external_problems(model, path.parent))
@@ -33,12 +34,8 @@ def load_onnx(path: Path, shapes: Mapping[str, Shape] | None = None) -> Any:
 def accept(model: Any, name: str, shapes: Mapping[str, Shape] | None = None) -> Any:
     """The model itself, its weights in memory already, if it can be lowered; changed to run one example."""
     _refuse(name, _envelope_problems(model))
-    problems = [
-        *_wiring_problems(model.graph),
-        *_weight_problems(model),
-        *_input_problems(model, shapes or {}),
-    ]
-    _refuse(name, problems)
+    problems = [*_wiring_problems(model.graph), *_schema_problems(model), *_weight_problems(model)]
+    _refuse(name, [*problems, *_input_problems(model, shapes or {})])
     _fix_shapes(model, shapes or {})
     return model
 
@@ -116,7 +113,7 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def _external_problems(model: Any, folder: Path) -> list[str]:
-    """Why each external tensor's file may not be read; a file of weights is a plain file inside the folder."""
+    """Why an external tensor's file may not be read: it must be a plain file inside the folder."""
     from onnx import TensorProto
 
     problems = []
@@ -175,6 +172,27 @@ def _wiring_problems(graph: Any) -> list[str]:
     if not graph.output:
         problems.append("the graph has no outputs")
     problems += [f"output {v.name} is never written" for v in graph.output if v.name not in known]
+    return problems
+
+
+def _schema_problems(model: Any) -> list[str]:
+    """Nodes of ONNX's own operators whose attributes or number of inputs are not what ONNX says of them."""
+    from onnx import AttributeProto, checker, defs
+
+    context = checker.C.CheckerContext()
+    context.ir_version = model.ir_version
+    context.opset_imports = {o.domain: o.version for o in model.opset_import}
+    problems = []
+    graphs = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+    for node in [*model.graph.node, *(node for function in model.functions for node in function.node)]:
+        nested = any(attribute.type in graphs for attribute in node.attribute)
+        if nested or node.domain not in ("", "ai.onnx") or not defs.has(node.op_type):
+            continue  # lowering lists what it does not know
+        try:
+            checker.check_node(node, context)
+        except checker.ValidationError as reason:
+            first = str(reason).strip().split("\n")[0]
+            problems.append(f"node {node.name or '(unnamed)'} ({node.op_type}) is not valid ONNX: {first}")
     return problems
 
 
@@ -244,7 +262,7 @@ def _shape_problems(value: Any, given: Shape | None) -> list[str]:
             return [f"--shape {name}={_join(given)} has {len(given)} axes, the model's input has {len(dims)}"]
         if min(given, default=0) < 1 or given[0] != 1:
             return [
-                f"--shape {name}={_join(given)}: the first axis is the batch and must be 1, the others positive"
+                f"--shape {name}={_join(given)}: the first axis is the batch and must be 1, others positive"
             ]
         return []
     if not known:

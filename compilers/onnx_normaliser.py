@@ -6,6 +6,10 @@ folded into the layer before them, batch norms that stand alone written as Mul a
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from math import prod
 from typing import Any
@@ -21,22 +25,42 @@ LARGEST_FOLDED = 1 << 24
 
 def normalise(model: Any, name: str) -> Any:
     """`onnx.ModelProto` to a normalised `onnx_ir.Model`; InputError when the file cannot be processed."""
+    try:
+        with quiet("onnxscript", "onnx_ir"):
+            return _optimised(model)
+    except Exception as reason:  # whatever a malformed file makes the library raise
+        first = str(reason).strip().split("\n")[0]
+        raise InputError(f"{name}: cannot be processed: {first or type(reason).__name__}") from reason
+
+
+def _optimised(model: Any) -> Any:
     import onnx_ir
     from onnx_ir.passes import common
     from onnxscript.optimizer import optimize_ir
     from onnxscript.rewriter import RewritePass
 
     limits = {"input_size_limit": LARGEST_FOLDED, "output_size_limit": LARGEST_FOLDED}
-    try:
-        ir = onnx_ir.serde.deserialize_model(model)
-        common.RemoveInitializersFromInputsPass()(ir)
-        optimize_ir(ir, should_fold=_foldable, **limits)
-        RewritePass(_rules())(ir)
-        optimize_ir(ir, should_fold=_foldable, inline=False, **limits)
-    except Exception as reason:  # whatever a malformed file makes the library raise
-        first = str(reason).strip().split("\n")[0]
-        raise InputError(f"{name}: cannot be processed: {first or type(reason).__name__}") from reason
+    ir = onnx_ir.serde.deserialize_model(model)
+    common.RemoveInitializersFromInputsPass()(ir)
+    optimize_ir(ir, should_fold=_foldable, **limits)
+    RewritePass(_rules())(ir)
+    optimize_ir(ir, should_fold=_foldable, inline=False, **limits)
     return ir
+
+
+@contextmanager
+def quiet(*loggers: str) -> Iterator[None]:
+    """Keep libraries' warnings off stderr: what matters of them is raised, or reported by node."""
+    before = {name: logging.getLogger(name).level for name in loggers}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for name in loggers:
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            yield
+        finally:
+            for name, level in before.items():
+                logging.getLogger(name).setLevel(level)
 
 
 def _foldable(node: Any) -> bool | None:
@@ -57,7 +81,7 @@ def _rules() -> Any:
     from onnxscript.rewriter.rules.common import matmul_add_to_gemm_rule
 
     class LoneBatchNorm(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # the library is untyped
-        """y = x * scale + offset by channel, scale = gamma / sqrt(var + epsilon) (ONNX BatchNormalization-15)."""
+        """y = x * scale + offset, scale = gamma / sqrt(var + epsilon) (ONNX BatchNormalization-15)."""
 
         def pattern(self, op: Any, x: Any) -> Any:
             return op.BatchNormalization(x, _allow_other_inputs=True, _outputs=["normalised"])

@@ -1,4 +1,4 @@
-"""Write a `Graph` as float ONNX: each normal form spelled the way ONNX spells it, batch axis first and free."""
+"""Write a `Graph` as float ONNX: each normal form as ONNX spells it, batch axis first and free."""
 
 from __future__ import annotations
 
@@ -56,16 +56,28 @@ def _axis(node: Node, opset: int) -> Spelling:
     return list(node.inputs), {"axis": node.attributes["axis"] + 1}, {}
 
 
+def _gemm(node: Node, opset: int) -> Spelling:
+    return list(node.inputs), {"transB": 1}, {}
+
+
+def _reshape(node: Node, opset: int) -> Spelling:
+    return _with(node, {}, shape=np.array((-1, *node.attributes["shape"]), np.int64))
+
+
+def _transpose(node: Node, opset: int) -> Spelling:
+    return list(node.inputs), {"perm": (0, *(axis + 1 for axis in node.attributes["perm"]))}, {}
+
+
 SPELLINGS: Mapping[str, Callable[[Node, int], Spelling]] = {
     "AveragePool": _average_pool,
     "Clip": _clip,
     "Concat": _axis,
-    "Gemm": lambda node, opset: (list(node.inputs), {"transB": 1}, {}),
+    "Gemm": _gemm,
     "ReduceMean": _reduce_mean,
-    "Reshape": lambda node, opset: _with(node, {}, shape=np.array((-1, *node.attributes["shape"]), np.int64)),
+    "Reshape": _reshape,
     "Softmax": _axis,
-    "Transpose": lambda node, opset: (list(node.inputs), {"perm": (0, *(a + 1 for a in node.attributes["perm"]))}, {}),
-}  # fmt: skip
+    "Transpose": _transpose,
+}
 
 
 def spell(node: Node, opset: int = OPSET) -> Spelling:
@@ -74,7 +86,7 @@ def spell(node: Node, opset: int = OPSET) -> Spelling:
 
 
 def write_onnx(graph: Graph, opset: int = OPSET) -> Any:
-    """The network as an `onnx.ModelProto` with a free batch axis `n`; the file read back is the same network."""
+    """The network as an `onnx.ModelProto` with a free batch axis `n`; read back, it is the same network."""
     from onnx import TensorProto, helper, numpy_helper
 
     constants, nodes = dict(graph.constants), []
@@ -86,8 +98,9 @@ def write_onnx(graph: Graph, opset: int = OPSET) -> Any:
     def value(name: str) -> Any:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *graph.shape(name)])
 
+    inputs, outputs = [value(tensor.name) for tensor in graph.inputs], [value(name) for name in graph.outputs]
     body = helper.make_graph(
-        nodes, graph.name, [value(tensor.name) for tensor in graph.inputs], [value(name) for name in graph.outputs],
+        nodes, graph.name, inputs, outputs,
         [numpy_helper.from_array(np.ascontiguousarray(constants[name]), name) for name in sorted(constants)],
     )  # fmt: skip
     opsets = [helper.make_opsetid("", opset)]

@@ -11,15 +11,14 @@ import ast
 import copy
 import io
 import json
-import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from trine.compilers.graph import Graph, Shape
 from trine.compilers.onnx_loader import accept
+from trine.compilers.onnx_normaliser import quiet
 from trine.compilers.onnx_reader import lower
 from trine.devices.errors import InputError, MissingExtra
 
@@ -29,46 +28,21 @@ MEMBERS = re.compile(
     r"|archive_format|archive_version|byteorder|version|\.data/\w+|extra/.*"
 )
 TARGETS = re.compile(
-    r"torch\.ops\.aten\.\w+(\.\w+)?|torch\.ops\.higher_order\.wrap_with_set_grad_enabled|torch\.sym_\w+|math\.\w+"
+    r"torch\.ops\.aten\.(?!from_file\b)\w+(\.(?!_)\w+)?|torch\.ops\.higher_order\.wrap_with_set_grad_enabled"
+    r"|torch\.sym_\w+|math\.\w+"
     r"|_operator\.(add|sub|mul|floordiv|truediv|mod|pow|neg|pos|getitem|le|lt|ge|gt|eq|ne|and_|or_|not_)"
 )
-SIZE_WORDS = frozenset(
-    [
-        "Symbol",
-        "Integer",
-        "Float",
-        "Rational",
-        "Add",
-        "Mul",
-        "Pow",
-        "Mod",
-        "PythonMod",
-        "FloorDiv",
-        "CeilDiv",
-        "CleanDiv",
-        "Max",
-        "Min",
-        "Abs",
-        "floor",
-        "ceiling",
-        "Eq",
-        "Ne",
-        "Le",
-        "Lt",
-        "Ge",
-        "Gt",
-        "And",
-        "Or",
-        "Not",
-    ]
+SIZE_WORDS = re.compile(
+    r"Symbol|Integer|Float|Rational|Add|Mul|Pow|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|Max|Min|Abs|floor|ceiling"
+    r"|Eq|Ne|Le|Lt|Ge|Gt|And|Or|Not"
 )
 
 
 def read_torch(path: Path, shapes: Mapping[str, Shape] | None = None) -> Graph:
     """The network in a .pt2 file that torch.export.save wrote.
 
-    shapes as in `read_onnx`. Raises InputError for a file that is no such archive, that is damaged, or that holds
-    more than tensors and ATen operators; MissingExtra without torch; UnsupportedNodes as `read_onnx`.
+    shapes as in `read_onnx`. Raises InputError for a file that is no such archive, that is damaged, or that
+    holds more than tensors and ATen operators; MissingExtra without torch; UnsupportedNodes as `read_onnx`.
     """
     torch = _torch("reading .pt2 files")
     path = Path(path)
@@ -77,7 +51,7 @@ def read_torch(path: Path, shapes: Mapping[str, Shape] | None = None) -> Graph:
     content = path.read_bytes()
     _examine(torch, content, path.name)
     try:
-        with _quiet():
+        with quiet("torch"):
             program = torch.export.load(io.BytesIO(content))
             model = _to_onnx(torch, program)
     except Exception as reason:  # torch raises anything on a damaged archive
@@ -90,16 +64,16 @@ def read_torch(path: Path, shapes: Mapping[str, Shape] | None = None) -> Graph:
 def from_torch(module: Any, example_inputs: Sequence[Any], name: str | None = None) -> Graph:
     """A `torch.nn.Module` as a `Graph`; the module itself is left as it is.
 
-    example_inputs: float32 tensors [n, *shape], one for each argument of forward, the first axis the batch; only
-    their first example is used. The module is exported in evaluation mode. Raises InputError when torch.export
-    cannot trace it, MissingExtra without torch, UnsupportedNodes as `read_onnx`.
+    example_inputs: float32 tensors [n, *shape], one for each argument of forward, the first axis the batch;
+    only their first example is used. The module is exported in evaluation mode. Raises InputError when
+    torch.export cannot trace it, MissingExtra without torch, UnsupportedNodes as `read_onnx`.
     """
     torch = _torch("reading torch modules")
     label = name or type(module).__name__
     if any(not isinstance(x, torch.Tensor) or x.ndim == 0 for x in example_inputs):
         raise InputError(f"{label}: example inputs must be tensors with a batch axis first")
     try:
-        with _quiet(), torch.no_grad():
+        with quiet("torch"), torch.no_grad():
             examples = tuple(x[:1] for x in example_inputs)
             program = torch.export.export(copy.deepcopy(module).eval(), examples)
             model = _to_onnx(torch, program)
@@ -119,22 +93,6 @@ def _torch(purpose: str) -> Any:
 def _first(reason: Exception) -> str:
     lines = str(reason).strip().splitlines()
     return lines[0] if lines else type(reason).__name__
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """torch's exporter warns about operators of packages that are not there; that is no news to the user."""
-    import warnings
-
-    logger = logging.getLogger("torch")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(before)
 
 
 def _to_onnx(torch: Any, program: Any) -> Any:
@@ -201,9 +159,9 @@ def plain_size(expression: Any) -> bool:
     quoted = {id(node.args[0]) for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
-            fine = node.id in SIZE_WORDS or bool(re.fullmatch(r"[suz]+\d+", node.id))
+            fine = bool(SIZE_WORDS.fullmatch(node.id) or re.fullmatch(r"[suz]+\d+", node.id))
         elif isinstance(node, ast.Call):
-            fine = isinstance(node.func, ast.Name) and node.func.id in SIZE_WORDS
+            fine = isinstance(node.func, ast.Name) and bool(SIZE_WORDS.fullmatch(node.func.id))
         elif isinstance(node, ast.Constant):
             text = (
                 isinstance(node.value, str) and id(node) in quoted and re.fullmatch(r"[suz]+\d+", node.value)

@@ -26,9 +26,11 @@ class Unreachable(Exception):
 
 def cache_folder() -> Path:
     """Where downloads are kept: TRINE_CACHE, else the user's cache folder of this system."""
+    if own := os.environ.get("TRINE_CACHE"):
+        return Path(own)
     from platformdirs import user_cache_dir
 
-    return Path(os.environ.get("TRINE_CACHE") or user_cache_dir("trine"))
+    return Path(user_cache_dir("trine"))
 
 
 def cached(database: str, version: str, files: Iterable[str]) -> Path | None:

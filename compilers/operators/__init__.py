@@ -27,7 +27,7 @@ class Unsupported(Exception):
 class SourceNode:
     """An ONNX node as an operator's `read` sees it, already freed of the batch axis.
 
-    inputs, outputs: value names ("" where absent). shapes: of one example for activations, whole for constants.
+    inputs, outputs: value names, "" where absent. shapes: of one example of activations, whole of constants.
     constants: the inputs whose value is known. opset: of the model. defined: constants `read` made.
     """
 
@@ -84,7 +84,7 @@ class SourceNode:
 
 @dataclass(frozen=True)
 class Case:
-    """One check of an operator in normal form: its activations' shapes, then its constants (seeded where drawn)."""
+    """One check of an operator in normal form: its activations' shapes, then its constants."""
 
     name: str
     shapes: tuple[Shape, ...]

@@ -1,4 +1,7 @@
-"""Clip to constant bounds (ONNX Clip-13). Normal form: inputs (x); attributes min and max, -inf and inf if absent."""
+"""Clip to constant bounds (ONNX Clip-13).
+
+Normal form: inputs (x); attributes min and max, -inf and inf where absent.
+"""
 
 from __future__ import annotations
 

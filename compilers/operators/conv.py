@@ -7,6 +7,7 @@ attributes strides, dilations (one a spatial axis), pads (begin..., end...), gro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from trine.compilers.operators import Case, Operator, SourceNode, Unsupported
 def resolve_pads(
     source: SourceNode, spatial: Shape, kernel: Shape, strides: Shape, dilations: Shape
 ) -> tuple[int, ...]:
-    """Explicit pads (begin..., end...) from `pads` or `auto_pad` (ONNX Conv: SAME gives ceil(in/stride) outputs)."""
+    """Explicit pads (begin..., end...) from `pads` or `auto_pad` (ONNX: SAME gives ceil(in/stride) outputs)."""
     rank = len(kernel)
     mode = str(source.attributes.get("auto_pad", "NOTSET") or "NOTSET")
     if mode == "VALID":
@@ -31,8 +32,8 @@ def resolve_pads(
             end.append(large if mode == "SAME_UPPER" else small)
         return (*begin, *end)
     pads = tuple(int(p) for p in source.attributes.get("pads", (0,) * (2 * rank)))
-    if min(pads, default=0) < 0:
-        raise Unsupported(f"negative pads {pads}")
+    if min(pads, default=0) < 0 or len(pads) != 2 * rank:
+        raise Unsupported(f"pads {pads} for {rank} spatial axes")
     return pads
 
 
@@ -55,7 +56,8 @@ def windows(x: Array, kernel: Shape, strides: Shape, dilations: Shape) -> Array:
     reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
     view = np.lib.stride_tricks.sliding_window_view(x, reach, axis=tuple(range(-rank, 0)))
     steps = [slice(None, None, s) for s in strides] + [slice(None, None, d) for d in dilations]
-    strided: Array = view[(Ellipsis, *steps)]
+    selection: tuple[Any, ...] = (Ellipsis, *steps)
+    strided: Array = view[selection]
     return strided
 
 
@@ -65,9 +67,14 @@ def read(source: SourceNode) -> Node:
     rank = weight.ndim - 2
     if rank not in (1, 2):
         raise Unsupported(f"{rank} spatial axes; 1-D and 2-D are supported")
-    if source.has(2):
-        source.constant(2, "the bias")
-    group = int(source.attributes.get("group", 1))
+    if len(x) != rank + 1:
+        raise Unsupported(f"weight {weight.shape} on an input of shape {x} an example")
+    if source.has(2) and source.constant(2, "the bias").shape != weight.shape[:1]:
+        raise Unsupported(f"bias {source.shape(2)} for {weight.shape[0]} outputs")
+    kernel = tuple(source.attributes.get("kernel_shape", weight.shape[2:]))
+    if kernel != weight.shape[2:]:
+        raise Unsupported(f"kernel_shape {kernel} on weight {weight.shape}")
+    group = source.integer("group", 1)
     if x[0] != weight.shape[1] * group or weight.shape[0] % group:
         raise Unsupported(f"{x[0]} channels do not fit weight {weight.shape} with group {group}")
     strides, dilations = (spatial_ints(source, name, rank) for name in ("strides", "dilations"))
@@ -103,7 +110,7 @@ def pad_spatial(x: Array, pads: Sequence[int], value: float) -> Array:
 
 
 def convolve(x: Array, weight: Array, node: Node) -> Array:
-    """Sums of products in the arrays' own type; x [n, channels, *spatial] already padded. BLAS does the sums."""
+    """Sums of products in the arrays' own type, by BLAS; x [n, channels, *spatial] is padded already."""
     group = node.attributes["group"]
     view = windows(x, weight.shape[2:], node.attributes["strides"], node.attributes["dilations"])
     rank = weight.ndim - 2

@@ -1,4 +1,4 @@
-"""Gemm: a dense layer, and what a MatMul with a constant matrix on one vector an example becomes (ONNX Gemm-13).
+"""Gemm: a dense layer, also what MatMul of a vector and a constant matrix becomes (ONNX Gemm-13).
 
 Normal form: inputs (x (in,), weight (out, in)[, bias (out,)]); weight and bias are constants; no attributes:
 alpha, beta, transA and transB are folded into the constants.
@@ -80,7 +80,8 @@ OPERATOR = Operator(
     macs,
     (
         Form("plain", ((6,),), {}, {1: _draw(8, 6, 4)}),
-        Form("trans_b_alpha_beta", ((6,),), {"transB": 1, "alpha": 0.5, "beta": 2.0}, {1: _draw(9, 4, 6), 2: _draw(1, 4)}),
+        Form("trans_b_alpha_beta", ((6,),), {"transB": 1, "alpha": 0.5, "beta": 2.0},
+             {1: _draw(9, 4, 6), 2: _draw(1, 4)}),
         Form("row_bias", ((6,),), {}, {1: _draw(8, 6, 4), 2: _draw(2, 1, 4)}),
         Form("scalar_bias", ((6,),), {"beta": 0.25}, {1: _draw(8, 6, 4), 2: _draw(3, 1)}),
     ),

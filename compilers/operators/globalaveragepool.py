@@ -1,4 +1,7 @@
-"""GlobalAveragePool (ONNX GlobalAveragePool-1). Normal form: inputs (x (channels, *spatial)); no attributes."""
+"""GlobalAveragePool (ONNX GlobalAveragePool-1).
+
+Normal form: inputs (x (channels, *spatial)); no attributes.
+"""
 
 from __future__ import annotations
 

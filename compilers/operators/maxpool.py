@@ -87,9 +87,11 @@ def pool_case(name: str, shape: Shape, kernel: Shape, **attributes: object) -> C
 FORMS = (
     Form("no_attributes_1d", ((3, 10),), {"kernel_shape": (3,)}),
     Form("ceil", ((3, 10),), {"kernel_shape": (3,), "strides": (2,), "ceil_mode": 1}),
-    Form("ceil_window_in_end_pad", ((2, 6),), {"kernel_shape": (2,), "strides": (3,), "pads": (1, 1), "ceil_mode": 1}),
+    Form("ceil_window_in_end_pad", ((2, 6),), {"kernel_shape": (2,), "strides": (3,), "pads": (1, 1),
+                                               "ceil_mode": 1}),
     Form("ceil_unused", ((3, 9),), {"kernel_shape": (3,), "strides": (2,), "pads": (1, 1), "ceil_mode": 1}),
-    Form("ceil_2d", ((2, 7, 8), ), {"kernel_shape": (3, 2), "strides": (2, 3), "pads": (1, 0, 0, 1), "ceil_mode": 1}),
+    Form("ceil_2d", ((2, 7, 8),), {"kernel_shape": (3, 2), "strides": (2, 3), "pads": (1, 0, 0, 1),
+                                   "ceil_mode": 1}),
     Form("same_upper", ((2, 7, 8),), {"kernel_shape": (3, 2), "strides": (2, 3), "auto_pad": "SAME_UPPER"}),
     Form("same_lower", ((2, 10),), {"kernel_shape": (4,), "strides": (3,), "auto_pad": "SAME_LOWER"}),
     Form("valid", ((2, 10),), {"kernel_shape": (4,), "strides": (3,), "auto_pad": "VALID"}),

@@ -1,4 +1,7 @@
-"""Softmax along one axis of one example (ONNX Softmax-13). Normal form: inputs (x); attribute axis, without batch."""
+"""Softmax along one axis of one example (ONNX Softmax-13).
+
+Normal form: inputs (x); attribute axis, without the batch axis.
+"""
 
 from __future__ import annotations
 
@@ -30,5 +33,9 @@ OPERATOR = Operator(
         Case("last_axis", ((4, 9),), {"axis": 1}),
         Case("channels", ((4, 9),), {"axis": 0}),
     ),
-    forms=(Form("default", ((4, 9),)), Form("negative", ((4, 9),), {"axis": -2}), Form("classes", ((7,),), {"axis": 1})),
+    forms=(
+        Form("default", ((4, 9),)),
+        Form("negative", ((4, 9),), {"axis": -2}),
+        Form("classes", ((7,),), {"axis": 1}),
+    ),
 )  # fmt: skip

@@ -1,4 +1,7 @@
-"""Transpose of one example's axes (ONNX Transpose-13). Normal form: inputs (x); attribute perm, without the batch."""
+"""Transpose of one example's axes (ONNX Transpose-13).
+
+Normal form: inputs (x); attribute perm, without the batch axis.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from trine.edge.c.layout import LaidOut, lay_out
+from trine.edge.c.schedule import Schedule, schedule_for
 from trine.edge.c.movement import is_alias, placed_parts
 from trine.edge.c.writer import KERNEL_ORDER, LayerWriter, SourceWriter, identifier, kernel_text
 from trine.edge.memory import Buffer, Operation, Plan, check, plan_memory
@@ -39,7 +40,7 @@ class CSources:
     layers: tuple[tuple[str, str], ...]
 
 
-def operations_of(laid_out: LaidOut) -> tuple[list[Operation], list[Buffer]]:
+def operations_of(laid_out: LaidOut, schedule: Schedule) -> tuple[list[Operation], list[Buffer]]:
     """The memory planner's view of a laid-out program."""
     program = laid_out.program
     external = {*program.inputs, *program.outputs}
@@ -56,7 +57,7 @@ def operations_of(laid_out: LaidOut) -> tuple[list[Operation], list[Buffer]]:
         elif placed_parts(laid_out, step):
             parts = tuple((n, at) for n, at in placed_parts(laid_out, step) if n not in program.inputs)
             sharing = {"parts": parts} if parts else {}
-        scratch = kernel.scratch(program, step)
+        scratch = kernel.scratch(program, step, schedule)
         operations.append(Operation(step.name, tuple(dict.fromkeys(step.inputs)), (step.output,), scratch, **sharing))
     return operations, buffers
 
@@ -82,11 +83,12 @@ class Emitter:
 
     def __init__(self, program: IntegerProgram, name: str, core: str) -> None:
         laid_out = lay_out(unique_steps(program))
+        self.schedule = schedule_for(core)
         self.program, self.laid_out, self.name, self.core = laid_out.program, laid_out, name, core
-        operations, buffers = operations_of(laid_out)
+        operations, buffers = operations_of(laid_out, self.schedule)
         self.plan = plan_memory(operations, buffers)
         check(self.plan, operations, buffers)
-        self.writer = SourceWriter(name, laid_out)
+        self.writer = SourceWriter(name, laid_out, self.schedule)
         self.placed = {part for part, _ in self.plan.placed}
         self.functions: list[str] = []
         self.calls: list[str] = []
@@ -113,7 +115,7 @@ class Emitter:
             return
         parameters = [f"const int8_t *x{i}" for i in range(len(step.inputs))] + ["int8_t *y"]
         arguments = [self.pointer(n) for n in step.inputs] + [ends[1]]
-        if step.name in self.plan.scratch_offsets and kernels()[step.kernel].scratch(self.program, step):
+        if step.name in self.plan.scratch_offsets and kernels()[step.kernel].scratch(self.program, step, self.schedule):
             parameters.append("int8_t *scratch")
             arguments.append(f"arena + {self.plan.scratch_offsets[step.name]}")
         symbol = f"trine_{self.name}_layer_{label}"
@@ -167,6 +169,7 @@ class Emitter:
         parts = [
             f'/* Made by Trine from {name}; int8 inference, C99, no library. */\n#include "{name}.h"\n',
             required_guard(self.core),
+            f"#define TRINE_PAIRED {int(self.schedule.paired)}\n#define TRINE_WIDE {int(self.schedule.wide)}\n",
             kernels_used[0],
             finish,
             *kernels_used[1:],

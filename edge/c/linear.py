@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trine.compilers.graph import Array
+from trine.edge.c.schedule import Schedule
 from trine.edge.program import IntegerProgram, Step
 
 if TYPE_CHECKING:
@@ -37,9 +38,17 @@ def linear_fields(layer: LayerWriter, rows: Array, length: int) -> str:
     return f"{{{weight}, {channels}, {padded(length)}, {length}, {outputs}, {r.low}, {r.high}, {r.left}}}"
 
 
-def pad_rows(rows: Array) -> Array:
-    """Rows padded with zero weights to the kernels' stride; rows [outputs, length]."""
-    return np.ascontiguousarray(np.pad(rows, ((0, 0), (0, padded(rows.shape[1]) - rows.shape[1]))))
+def pack_rows(rows: Array, groups: int, paired: bool) -> Array:
+    """Rows [outputs, length] as the kernels read them: padded with zeros, to an even number in each group.
+
+    paired: two neighbouring rows interleaved, four bytes of the one, four of the other.
+    """
+    outputs, length = rows.shape[0] // groups, padded(rows.shape[1])
+    packed = np.zeros((groups, outputs + outputs % 2, length), np.int8)
+    packed[:, :outputs, : rows.shape[1]] = rows.reshape(groups, outputs, -1)
+    if paired:
+        packed = packed.reshape(groups, -1, 2, length // 4, 4).swapaxes(2, 3)
+    return np.ascontiguousarray(packed)
 
 
 def is_depthwise(step: Step) -> bool:
@@ -63,8 +72,9 @@ def shape_text(layer: LayerWriter) -> str:
     taps, strides = image(weight.shape[2:], 1), image(a["strides"], 1)
     dilations, pads = image(a["dilations"], 1), image(a["pads"][:rank], 0)
     direct = int(a["group"] == 1 and taps[0] == 1 and (dilations[1] == 1 or taps[1] == 1))
+    inputs = x.shape[0] if is_depthwise(step) else weight.shape[1]
     values = (
-        in_h, in_w, x.shape[0], weight.shape[1], *taps, *strides, *dilations, *pads,
+        in_h, in_w, x.shape[0], inputs, *taps, *strides, *dilations, *pads,
         out_h, out_w, y.shape[0], a["group"], x.zero_point, direct,
     )  # fmt: skip
     return "{" + ", ".join(map(str, values)) + "}"
@@ -81,19 +91,20 @@ def conv_layer(layer: LayerWriter, step: Step) -> None:
         layer.need("depthwise")
         fields = linear_fields(layer, rows, rows.shape[0])
         linear = layer.structure("trine_linear", "linear", fields)
-        layer.line(f"trine_depthwise(x0, y, &{shape}, &{linear});")
+        layer.line(f"trine_depthwise(x0, y, scratch, &{shape}, &{linear});")
         return
     rows = last.reshape(weight.shape[0], -1)
-    linear = layer.structure("trine_linear", "linear", linear_fields(layer, pad_rows(rows), rows.shape[1]))
+    packed = pack_rows(rows, step.attributes["group"], layer.source.schedule.paired)
+    linear = layer.structure("trine_linear", "linear", linear_fields(layer, packed, rows.shape[1]))
     layer.line(f"trine_conv(x0, y, scratch, &{shape}, {linear});")
 
 
-def conv_scratch(program: IntegerProgram, step: Step) -> int:
-    """Two gathered windows; none where every window lies in place."""
-    if is_depthwise(step):
-        return 0
+def conv_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
+    """Two gathered windows, and both expanded to halfwords where the schedule is wide; for depthwise one window."""
     weight = step.constants["weight"]
-    return 2 * padded(int(np.prod(weight.shape[1:])))
+    if is_depthwise(step):
+        return int(weight.size)
+    return (6 if schedule.wide else 2) * padded(int(np.prod(weight.shape[1:])))
 
 
 def dense_layer(layer: LayerWriter, step: Step) -> None:
@@ -102,7 +113,8 @@ def dense_layer(layer: LayerWriter, step: Step) -> None:
     length = weight.shape[1]
     x = layer.tensor(step.inputs[0])
     rows = x.size // length
-    linear = layer.structure("trine_linear", "linear", linear_fields(layer, pad_rows(weight), length))
+    packed = pack_rows(weight, 1, layer.source.schedule.paired)
+    linear = layer.structure("trine_linear", "linear", linear_fields(layer, packed, length))
     if rows == 1 and length % 4 == 0:
         layer.line(f"trine_one_window(x0, y, &{linear});")
         return
@@ -111,25 +123,25 @@ def dense_layer(layer: LayerWriter, step: Step) -> None:
         layer.line(f"trine_copy(scratch, x0, {length});")
         layer.line(f"trine_one_window(scratch, y, &{linear});")
         return
-    outputs = weight.shape[0]
-    gather = length % 4 != 0
+    outputs, stride = weight.shape[0], padded(length)
     layer.line(f"for (int32_t i = 0; i < {rows}; i += 2) {{")
     layer.line(f"    int32_t next = i + 1 < {rows} ? i + 1 : i;")
-    if gather:
+    windows = f"x0 + i * {length}, x0 + next * {length}"
+    if length % 4 != 0:
         layer.line(f"    trine_copy(scratch, x0 + i * {length}, {length});")
-        layer.line(f"    trine_copy(scratch + {padded(length)}, x0 + next * {length}, {length});")
-        windows = f"scratch, scratch + {padded(length)}"
-    else:
-        windows = f"x0 + i * {length}, x0 + next * {length}"
-    layer.line(f"    trine_two_windows({windows}, y + i * {outputs}, y + next * {outputs}, &{linear});")
+        layer.line(f"    trine_copy(scratch + {stride}, x0 + next * {length}, {length});")
+        windows = f"scratch, scratch + {stride}"
+    targets = f"y + i * {outputs}, y + next * {outputs}"
+    layer.line(f"    trine_two_windows({windows}, {targets}, scratch + {2 * stride}, &{linear});")
     layer.line("}")
 
 
-def dense_scratch(program: IntegerProgram, step: Step) -> int:
+def dense_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
     """Rows whose length is no multiple of 4 are copied, so that a kernel never reads past them."""
     length = step.constants["weight"].shape[1]
-    rows = program.tensors[step.inputs[0]].size // length
-    return 0 if length % 4 == 0 else padded(length) * min(rows, 2)
+    if program.tensors[step.inputs[0]].size == length:
+        return 0 if length % 4 == 0 else padded(length)
+    return (6 if schedule.wide else 2) * padded(length)
 
 
 def matmul_layer(layer: LayerWriter, step: Step) -> None:

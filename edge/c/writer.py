@@ -11,6 +11,7 @@ import numpy as np
 
 from trine.compilers.graph import Array, Shape
 from trine.edge.c.layout import LaidOut
+from trine.edge.c.schedule import Schedule
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 from trine.edge.requantize import Requantizer
 
@@ -43,6 +44,7 @@ class SourceWriter:
 
     name: str
     laid_out: LaidOut
+    schedule: Schedule
     constants: list[str] = field(default_factory=list)
     needed: set[str] = field(default_factory=set)
     symbols: dict[bytes, str] = field(default_factory=dict)
@@ -53,7 +55,7 @@ class SourceWriter:
         if key not in self.symbols:
             self.symbols[key] = f"trine_{self.name}_{label}"
             kind = C_TYPES[array.dtype.name]
-            self.constants.append(f"static const {kind} {self.symbols[key]}[{array.size}] = {c_values(array)};\n")
+            self.constants.append(f"static const {kind} TRINE_ALIGNED {self.symbols[key]}[{array.size}] = {c_values(array)};\n")
         return self.symbols[key]
 
     def structure(self, kind: str, label: str, text: str) -> str:

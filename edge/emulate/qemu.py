@@ -24,9 +24,13 @@ QEMU = "qemu-system-arm"
 
 # One instruction lasts 2**8 ns of virtual time: more than two ticks of every board's timer (25 to 62.5 ns),
 # so that rounding a difference of two readings gives the exact number of instructions. A 32-bit timer at 32
-# MHz then wraps after 2**32 * 31.25 ns / 256 ns = 524 M instructions.
+# MHz then wraps after 2**32 * 31.25 ns / 256 ns = 524 M instructions; a second boot with a clock four times
+# slower, which wraps later and so would disagree, guards against that.
 _ICOUNT_SHIFT = 8
+_GUARD_SHIFT = 6
+_GUARD_SLACK = 4  # two differences of readings, each out by at most 1 tick of 62.5 ns at 64 ns an instruction
 _EMPTY_CALL_INSTRUCTIONS = 2  # movs r0, #0; bx lr
+_EXIT_FAULT, _EXIT_REFUSED = 3, 4  # as in board/board.c
 
 
 def _config(board: Board, entry: Entry) -> str:
@@ -36,7 +40,6 @@ def _config(board: Board, entry: Entry) -> str:
     lines += [f"#define INPUTS {len(entry.inputs)}", f"#define OUTPUTS {len(entry.outputs)}"]
     every = [*entry.inputs, *entry.outputs]
     kinds = ["const int8_t *"] * len(entry.inputs) + ["int8_t *"] * len(entry.outputs)
-    lines.append("#ifdef HARNESS_MAIN")
     lines.append(f"int {entry.symbol}({', '.join(kinds)});")
     lines.append(f"int trine_harness_empty({', '.join(kinds)});")
     lines.append('__asm(".thumb\\n.syntax unified\\n.text\\n.global trine_harness_empty\\n"')
@@ -55,7 +58,6 @@ def _config(board: Board, entry: Entry) -> str:
         lines.append(
             f"static __attribute__((noinline)) int32_t {name}(void) {{ return {callee}({arguments}); }}"
         )
-    lines.append("#endif")
     return "\n".join(lines) + "\n"
 
 
@@ -66,10 +68,14 @@ def build_board_image(
     board = _board(core)
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "harness_config.h").write_text(_config(board, entry))
-    shutil.copyfile(BOARD_FILES / "board.h", workdir / "harness_board.h")
-    harness = [BOARD_FILES / name for name in ("start.c", "main.c", "semihost.c")]
     return compiler.compile(
-        [source], core, workdir, flags, entry="Reset_Handler", memory=board.memory, harness=harness
+        [source],
+        core,
+        workdir,
+        flags,
+        entry="Reset_Handler",
+        memory=board.memory,
+        harness=[BOARD_FILES / "board.c"],
     )
 
 
@@ -104,7 +110,7 @@ class QemuMachine:
     def run(self, inputs: Sequence[Int8]) -> list[Int8]:
         """Outputs, int8 [n, bytes] each, for inputs int8 [n, bytes]. Raises EmulationFault."""
         count, arrays = checked(self.entry, inputs)
-        outputs, _ = self._boot(count, arrays, measure=False)
+        outputs, _ = self.boot(count, arrays, None)
         return outputs
 
     def profile(self, inputs: Sequence[Int8]) -> Profile:
@@ -113,34 +119,40 @@ class QemuMachine:
         The count is the difference between timing the program and timing an empty function through the same
         call, so nothing of the board's code is in it.
         """
-        outputs, record = self._boot(1, first_example(self.entry, inputs), measure=True)
-        ticks, empty_ticks, *stacks = record
-        instruction_ticks = self.board.timer_hz * (1 << _ICOUNT_SHIFT) / 1e9
-        calls = (round(ticks / instruction_ticks), round(empty_ticks / instruction_ticks))
-        return Profile(
-            instructions=calls[0] - calls[1] + _EMPTY_CALL_INSTRUCTIONS,
-            by_layer={},
-            stack_bytes=max(stacks[:2]) - max(stacks[2:]),
-            outputs=tuple(outputs),
-        )
+        arrays = first_example(self.entry, inputs)
+        outputs, record = self.boot(1, arrays, _ICOUNT_SHIFT)
+        _, guard = self.boot(1, arrays, _GUARD_SHIFT)
+        count = self._instructions(record, _ICOUNT_SHIFT)
+        if abs(count - self._instructions(guard, _GUARD_SHIFT)) > _GUARD_SLACK:
+            raise EmulationFault(
+                f"{self.entry.symbol} on {self.core.id}: too long for the timer of {self.board.machine}; "
+                "count with unicorn"
+            )
+        stacks = record[2:]
+        return Profile(count, {}, max(stacks[:2]) - max(stacks[2:]), tuple(outputs))
 
-    def _boot(self, count: int, arrays: list[Int8], *, measure: bool) -> tuple[list[Int8], tuple[int, ...]]:
+    def _instructions(self, record: tuple[int, ...], shift: int) -> int:
+        ticks_each = self.board.timer_hz * (1 << shift) / 1e9
+        return round(record[0] / ticks_each) - round(record[1] / ticks_each) + _EMPTY_CALL_INSTRUCTIONS
+
+    def boot(self, count: int, arrays: list[Int8], shift: int | None) -> tuple[list[Int8], tuple[int, ...]]:
+        """Outputs and, with an instruction clock of 2**`shift` ns, the board's measurements."""
         rows = np.concatenate(arrays, axis=1)
         with TemporaryDirectory(prefix="trine-qemu-") as folder:
             place = Path(folder)
-            (place / "in").write_bytes(struct.pack("<2I", count, int(measure)) + rows.tobytes())
-            status = self._execute(place, measure)
-            self._raise_fault(place, status, count)
+            (place / "in").write_bytes(struct.pack("<2I", count, int(shift is not None)) + rows.tobytes())
+            status = self._execute(place, shift)
+            self._raise_fault(place, status)
             width = sum(self.entry.outputs)
             out = np.frombuffer((place / "out").read_bytes(), np.int8)
             if status or out.size != count * width:
                 raise EmulationFault(f"{self.entry.symbol} on {self.board.machine}: exit status {status}")
             splits = np.cumsum(self.entry.outputs)[:-1].tolist()
             outputs = [part.copy() for part in np.split(out.reshape(count, width), splits, axis=1)]
-            record = struct.unpack("<6I", (place / "profile").read_bytes()) if measure else ()
+            record = struct.unpack("<6I", (place / "profile").read_bytes()) if shift is not None else ()
         return outputs, record
 
-    def _execute(self, place: Path, measure: bool) -> int:
+    def _execute(self, place: Path, shift: int | None) -> int:
         command = [
             self.qemu,
             "-M",
@@ -153,8 +165,8 @@ class QemuMachine:
             "none",
         ]
         command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(self.elf)]
-        if measure:
-            command += ["-icount", f"shift={_ICOUNT_SHIFT},sleep=off"]
+        if shift is not None:
+            command += ["-icount", f"shift={shift},sleep=off"]
         with (place / "log").open("wb") as log:
             process = subprocess.Popen(
                 command,
@@ -182,14 +194,15 @@ class QemuMachine:
                     process.kill()
                 process.wait()
 
-    def _raise_fault(self, place: Path, status: int, count: int) -> None:
+    def _raise_fault(self, place: Path, status: int) -> None:
         where = f"{self.entry.symbol} on {self.core.id} ({self.board.machine})"
-        if status == 3 and (place / "fault").exists():
+        if status == _EXIT_FAULT and (place / "fault").exists():
             pc, cause = struct.unpack("<2I", (place / "fault").read_bytes())
             at = self.image.symbol_at(pc)
             raise EmulationFault(f"{where} faulted at PC {pc:#x} ({at}), fault status {cause:#010x}")
-        if status >= 0x100:
-            raise EmulationFault(f"{where} failed: the entry function returned {status & 0xFF} instead of 0")
+        if status == _EXIT_REFUSED and (place / "status").exists():
+            (answer,) = struct.unpack("<i", (place / "status").read_bytes())
+            raise EmulationFault(f"{where} failed: the entry function returned {answer} instead of 0")
         if not (place / "out").exists():
             log = (place / "log").read_text(errors="replace").strip().splitlines()
             raise EmulationFault(f"{where} did not start: {log[-1] if log else f'exit status {status}'}")

@@ -109,11 +109,13 @@ def stage_program(sources: Sequence[Path], workdir: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class _Driver:
-    """How a compiler is called: command, flags for a core, flags that link without a C library."""
+    """How a compiler is called: command, flags for a core, and what stands in for a C library."""
 
     command: tuple[str, ...]
+    optimise: tuple[str, ...]
     target: tuple[str, ...]
     link: tuple[str, ...]
+    library: tuple[Path, ...]
     env: Mapping[str, str]
 
 
@@ -154,11 +156,11 @@ class CrossCompiler(ABC):
         driver = self.driver(core)
         workdir.mkdir(parents=True, exist_ok=True)
         _write_layout(core, workdir, memory)
-        common = (self.optimise, "-g", f"-ffile-prefix-map={workdir.resolve()}=.", *STRICT, *FREESTANDING)
+        common = (*driver.optimise, "-g", f"-ffile-prefix-map={workdir.resolve()}=.", *STRICT, *FREESTANDING)
         head = (*driver.command, *driver.target, *common, "-include", "core_macros.h")
         units = [(name, extra_flags, "program") for name in stage_program(sources, workdir)]
         units += [(_stage(path, workdir, "harness_"), HARNESS_FLAGS, "harness") for path in harness]
-        units.append((_stage(BOARD_FILES / "memory.c", workdir, "library_"), LIBRARY_FLAGS, "library"))
+        units += [(_stage(path, workdir, "library_"), LIBRARY_FLAGS, "library") for path in driver.library]
         objects = []
         for number, (source, flags, role) in enumerate(units):
             objects.append(f"{role}_{number}.o")
@@ -174,7 +176,9 @@ class CrossCompiler(ABC):
         )
         elf = workdir / "image.elf"
         execute(
-            (*driver.command, *driver.target, self.optimise, "-g", *link, "-o", elf.name), workdir, driver.env
+            (*driver.command, *driver.target, driver.optimise[0], "-g", *link, "-o", elf.name),
+            workdir,
+            driver.env,
         )
         return elf
 
@@ -187,7 +191,10 @@ class Zig(CrossCompiler):
     def driver(self, core: Core) -> _Driver:
         """clang's flags for `core`; its compiler-rt has the 64-bit arithmetic that small cores lack."""
         target = ("-target", core.zig_target, f"-mcpu={core.zig_cpu}", *core.zig_flags)
-        return _Driver(zig_command(), target, ("-rtlib=compiler-rt",), zig_environment())
+        # zig takes -O1, -O2 and -O3 for one and the same release mode and hands clang -O2: say it to clang.
+        speed = self.optimise in ("-O1", "-O3")
+        optimise = ("-O2", "-Xclang", self.optimise) if speed else (self.optimise,)
+        return _Driver(zig_command(), optimise, target, ("-rtlib=compiler-rt",), (), zig_environment())
 
     @property
     def version(self) -> str:
@@ -204,7 +211,9 @@ class ArmGcc(CrossCompiler):
         """GCC's flags for `core`."""
         if core.gcc_flags is None:
             raise InputError(f"arm-none-eabi-gcc does not build for {core.id}; use the zig compiler")
-        return _Driver((_arm_gcc(),), core.gcc_flags, ("-lgcc",), {})
+        return _Driver(
+            (_arm_gcc(),), (self.optimise,), core.gcc_flags, ("-lgcc",), (BOARD_FILES / "memory.c",), {}
+        )
 
     @property
     def version(self) -> str:

@@ -1,8 +1,8 @@
-#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+/* The plan of this file (TRINE_PAIRED, TRINE_WIDE) says which vector path its constants and its arena are laid out for. */
+#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1) && !TRINE_PAIRED
 #include <arm_mve.h>
 #define TRINE_MVE 1
-#endif
-#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && !defined(TRINE_MVE)
+#elif defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && TRINE_WIDE
 #include <arm_acle.h>
 #define TRINE_DSP 1
 #endif
@@ -18,6 +18,14 @@
 #if defined(__GNUC__) && !defined(__clang__)
 /* Freestanding: loops must not become calls of memcpy or memset. */
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
+#endif
+
+#if defined(__GNUC__)
+typedef uint32_t __attribute__((may_alias)) trine_word;
+#define TRINE_ALIGNED __attribute__((aligned(4)))
+#else
+typedef uint32_t trine_word;
+#define TRINE_ALIGNED
 #endif
 
 /* What one output channel needs besides its weights. */

@@ -64,11 +64,11 @@ TRINE_MAYBE_UNUSED static void trine_conv(const int8_t *x, int8_t *y, int8_t *sc
                 if (++ox == s->out_w)
                     ox = 0, oy++;
             }
-            trine_two_windows(x0, x1, out, out1, &p);
+            trine_two_windows(x0, x1, out, out1, scratch + 2 * p.row, &p);
             out += 2 * s->out_channels;
         }
         x += s->inputs;
-        p.weight += p.outputs * p.row;
+        p.weight += (p.outputs + (p.outputs & 1)) * p.row;
         p.channel += p.outputs;
     }
 }

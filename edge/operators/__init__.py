@@ -18,12 +18,13 @@ from trine.compilers.graph import Node
 from trine.edge.program import Int8, IntegerProgram, Step
 
 if TYPE_CHECKING:
+    from trine.edge.c.schedule import Schedule
     from trine.edge.c.writer import LayerWriter
     from trine.edge.lower import Lowering
     from trine.edge.qdq import QdqWriter
 
 
-def no_scratch(program: IntegerProgram, step: Step) -> int:
+def no_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
     """For kernels that need no working memory."""
     return 0
 
@@ -34,7 +35,7 @@ class Kernel:
 
     ops: operators of `Graph` it serves. lower(lowering, node) -> Step. run(program, step, inputs [n, *shape]) -> int8.
     qdq(writer, step) appends ONNX nodes. c(layer, step) appends the statements of the layer's C function.
-    scratch(program, step) -> bytes of working memory the C needs.
+    scratch(program, step, schedule) -> bytes of working memory the C needs.
     layout: how the C wants its tensors: "last" (channels last), "row" (ONNX order), "any" (all alike).
     in_place: the output may overwrite the first input where it dies (element by element kernels).
     """
@@ -47,7 +48,7 @@ class Kernel:
     c: Callable[[LayerWriter, Step], None]
     layout: str = "any"
     in_place: bool = False
-    scratch: Callable[[IntegerProgram, Step], int] = no_scratch
+    scratch: Callable[[IntegerProgram, Step, Schedule], int] = no_scratch
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trine.compilers.graph import Array, Node, Shape
+from trine.compilers.graph import Array, Node
 from trine.compilers.operators.conv import convolve, pad_spatial
 from trine.edge.c.linear import conv_layer, conv_scratch
 from trine.edge.lower import Lowering, linear_sum_bounds, quantize_linear
@@ -68,13 +68,4 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     writer.output(step, y)
 
 
-def is_depthwise(weight_shape: Shape, group: int) -> bool:
-    """One input channel a group, and more than one group."""
-    return weight_shape[1] == 1 and group > 1
-
-
-def scratch(program: IntegerProgram, step: Step) -> int:
-    return conv_scratch(program, step)
-
-
-KERNEL = Kernel("conv", ("Conv",), lower, run, qdq, conv_layer, layout="last", scratch=scratch)
+KERNEL = Kernel("conv", ("Conv",), lower, run, qdq, conv_layer, layout="last", scratch=conv_scratch)

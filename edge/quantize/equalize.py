@@ -76,16 +76,14 @@ def carry(graph: Graph, node: Node, channels: NDArray[np.int64]) -> NDArray[np.i
     """Which channel each index of axis 0 of a node's output holds; None where the node mixes them."""
     if node.op in POINTWISE or node.op in POOLS:
         return channels
+    if node.op not in MOVES and not (node.op == "ReduceMean" and 0 not in node.attributes["axes"]):
+        return None
     shape = graph.shape(node.inputs[0])
     labels = np.broadcast_to(channels.reshape(-1, *[1] * (len(shape) - 1)), shape).astype(np.float32)
-    if node.op in MOVES or (node.op == "ReduceMean" and 0 not in node.attributes["axes"]):
-        others = [graph.constants[name] for name in node.inputs[1:] if name]
-        moved = operators()[node.op].run(node, [labels[None], *others])[0][0]
-        # A float mean of equal labels may miss by a rounding error.
-        whole = np.rint(moved).astype(np.int64)
-        rows = whole.reshape(whole.shape[0], -1) if whole.ndim else whole.reshape(1, 1)
-        return rows[:, 0] if (rows == rows[:, :1]).all() else None
-    return None
+    moved = operators()[node.op].run(node, [labels[None]])[0][0]
+    whole = np.rint(moved).astype(np.int64)  # a float mean of equal labels may miss by a rounding error
+    rows = whole.reshape(whole.shape[0] if whole.ndim else 1, -1)
+    return rows[:, 0] if (rows == rows[:, :1]).all() else None
 
 
 def out_ranges(weight: Array) -> NDArray[np.float64]:

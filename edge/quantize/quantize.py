@@ -3,8 +3,8 @@ helps.
 
 Order, as in the standard post-training pipeline of Nagel et al. 2021 (arXiv 2106.08295) but with the ranges
 chosen before the biases are corrected, because the correction needs them: equalise, choose activation ranges,
-clip weights, correct biases. Whether one helps is measured on the *integer program's* final output, on
-examples it was not derived from.
+clip weights, correct biases. Whether one helps is measured on the *integer program's* output (before a
+closing Softmax or Sigmoid, see `scored`), on examples it was not derived from.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trine.edge.quantize.equalize import Equalized, equalize
 from trine.edge.quantize.histogram import SAMPLE, Extremes, extremes, histograms
 from trine.edge.quantize.ranges import METHODS, Range
 from trine.edge.quantize.receipt import Findings, LayerReceipt, receipts
-from trine.edge.quantize.replay import Reference, decibels, output_noise
+from trine.edge.quantize.replay import Reference, decibels, output_noise, scored
 from trine.edge.quantize.samples import (
     Batches,
     Progress,
@@ -39,12 +39,12 @@ from trine.edge.requantize import Certificate
 
 CLOSE_LOOK = 512  # examples looked at closely: half to derive from, half held out
 CLEAR_GAIN_DB = 1.0  # a gain of one tensor's range, at the output, that is taken when not all gains add up
-BUDGET_MACS = 2e10  # for choosing ranges; about two seconds of one core
+BUDGET_MACS = 4e10  # for choosing ranges; a few seconds of one core
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One refinement: the final output's SQNR in dB without and with it, held-out, and the verdict."""
+    """One refinement: SQNR of the scores in dB without and with it, on held-out examples, and the verdict."""
 
     name: str
     without_db: float
@@ -64,7 +64,8 @@ class Quantized:
     """The integer program, a receipt a layer, the exactness certificates by step, and every decision taken.
 
     graph: the float network that was lowered last (equalised, biases corrected, where that was kept).
-    sqnr_db: of the final output, integer program against the original float network, on held-out examples.
+    scores_db: SQNR of the scores (see `scored`), by which was decided; sqnr_db: of the network's outputs.
+    Both of the integer program against the original float network, on held-out examples.
     """
 
     program: IntegerProgram
@@ -72,12 +73,14 @@ class Quantized:
     certificates: Mapping[str, Certificate]
     decisions: tuple[Decision, ...]
     graph: Graph
+    scores_db: float
     sqnr_db: float
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the program and the graph, as plain values."""
         return {
+            "scores_db": self.scores_db if np.isfinite(self.scores_db) else None,
             "sqnr_db": self.sqnr_db if np.isfinite(self.sqnr_db) else None,
             "decisions": [decision.as_json() for decision in self.decisions],
             "layers": [receipt.as_json() for receipt in self.receipts],
@@ -152,7 +155,7 @@ def quantize(
     close = affordable(graph, runs, CLOSE_LOOK // 2, BUDGET_MACS)
     derive, held = split(gather(examples, batch, 2 * close))
     try:
-        trials = Trials.start(Plan(graph, _minmax(found)), requantize, held)
+        trials = Trials.start(Plan(scored(graph), _minmax(found)), requantize, held)
     except ValueError as error:
         raise InputError(f"cannot quantise {graph.name}: {error}") from error
     found = _try_equalization(trials, found)
@@ -167,10 +170,17 @@ def quantize(
     findings = Findings(
         Reference.of(equal, held), trials.lowered, choices, methods, weights, trials.plan.clips
     )
+    program = replace(trials.lowered.program, outputs=graph.outputs)
     return Quantized(
-        trials.lowered.program, receipts(findings), trials.lowered.certificates, tuple(trials.decisions),
-        trials.plan.graph, decibels(trials.noise), notes,
-    )  # fmt: skip
+        program=program,
+        receipts=receipts(findings),
+        certificates=trials.lowered.certificates,
+        decisions=tuple(trials.decisions),
+        graph=replace(trials.plan.graph, outputs=graph.outputs),
+        scores_db=decibels(trials.noise),
+        sqnr_db=decibels(output_noise(graph.run(held), program.run_float(held))),
+        notes=notes,
+    )
 
 
 def _count(samples: Mapping[str, Array]) -> int:

@@ -166,7 +166,7 @@ def suggestion(receipt: LayerReceipt) -> str:
         return f"{where}: {receipt.low:.4g}..{receipt.high:.4g} is wide for 8 bits; scale or filter the input"
     if receipt.clipped > CLIPPING:
         return (
-            f"{where}: {receipt.clipped:.2%} of its values are outside {receipt.low:.4g}..{receipt.high:.4g}; "
+            f"{where}: {receipt.clipped:.2%} of its values exceed {receipt.low:.4g}..{receipt.high:.4g}; "
             "calibrate on examples nearer to what the device sees, or train with a Clip behind it"
         )
     low, high = receipt.weight_scale_min, receipt.weight_scale_max

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from trine.compilers.graph import Array, Graph, Node
 from trine.compilers.operators import operators
 from trine.edge.program import QuantizedTensor
+
+SQUASHES = frozenset({"Softmax", "Sigmoid"})
 
 
 def noise_ratio(exact: Array, approximate: Array) -> float:
@@ -31,6 +33,22 @@ def decibels(noise: float) -> float:
 def output_noise(exact: Mapping[str, Array], approximate: Mapping[str, Array]) -> float:
     """Noise ratio of a network's outputs: the mean over its outputs, so that each counts alike."""
     return float(np.mean([noise_ratio(exact[name], approximate[name]) for name in exact]))
+
+
+def scored(graph: Graph) -> Graph:
+    """The same network with its scores as outputs: what goes into a closing Softmax or Sigmoid, else the
+    output.
+
+    Error is judged there. Behind a Softmax nearly all of it comes from the few examples near a class border,
+    so a comparison on a few hundred examples would be decided by chance: measured on the MLPerf Tiny keyword
+    network, SQNR behind it moved by 4 dB either way between variants that differ by 0.3 dB before it.
+    """
+    producers = graph.producers()
+    names = []
+    for name in graph.outputs:
+        node = producers.get(name)
+        names.append(node.inputs[0] if node is not None and node.op in SQUASHES else name)
+    return replace(graph, outputs=tuple(dict.fromkeys(names)))
 
 
 def fake_quantize(tensor: QuantizedTensor, x: Array) -> NDArray[np.float32]:

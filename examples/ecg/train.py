@@ -34,7 +34,7 @@ FOLDS = (
 class Recipe:
     """Every choice of the training, made with `--folds`."""
 
-    steps: int = 1100
+    steps: int = 2500
     batch: int = 256
     rate: float = 3e-3
     decay: float = 1e-3
@@ -44,7 +44,9 @@ class Recipe:
     # Share of each class N, S, V, F, Q in a batch. DS1 holds 8 Q beats: too few to learn, so none are shown.
     shares: tuple[float, ...] = (0.75, 0.12, 0.12, 0.01, 0.0)
     # Share of S beats shown with the shape of an N beat of any patient: S differs from N mostly by timing.
-    borrowed_shape: float = 0.3
+    borrowed_shape: float = 0.6
+    # Share of beats whose shape features are hidden, so that the rhythm is learnt on its own too.
+    hidden_shape: float = 0.2
     amplitude: float = 0.2
     wander_mv: float = 0.15
     noise_mv: float = 0.02
@@ -78,8 +80,9 @@ def block(conv: nn.Conv1d) -> nn.Sequential:
 class BeatNet(nn.Module):
     """Four convolutions over the beat; the RR ratios join before two small dense layers; 5 logits."""
 
-    def __init__(self, dropout: float) -> None:
+    def __init__(self, dropout: float = 0.0, hidden_shape: float = 0.0) -> None:
         super().__init__()
+        self.hidden_shape = hidden_shape
         self.shape = nn.Sequential(
             block(HighPass(2, 16, 15, stride=2, padding=7, bias=False)),
             block(nn.Conv1d(16, 32, 5, stride=2, padding=2, bias=False)),
@@ -94,7 +97,10 @@ class BeatNet(nn.Module):
         self.decide = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 5))
 
     def forward(self, beat: Tensor, rr: Tensor) -> Tensor:
-        return self.decide(torch.cat([self.shape(beat), rr], dim=1))
+        shape = self.shape(beat)
+        if self.training:
+            shape = shape * (torch.rand(len(shape), 1) >= self.hidden_shape)
+        return self.decide(torch.cat([shape, rr], dim=1))
 
 
 def load(folder: Path) -> Beats:
@@ -158,7 +164,7 @@ def train(beats: Beats, chosen: npt.NDArray[np.int64], recipe: Recipe, seed: int
     torch.manual_seed(seed)
     chance = torch.Generator().manual_seed(seed)
     sampler = Sampler(beats, chosen, recipe, seed)
-    net, average = BeatNet(recipe.dropout), BeatNet(recipe.dropout)
+    net, average = BeatNet(recipe.dropout, recipe.hidden_shape), BeatNet()
     average.load_state_dict(net.state_dict())
     optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -215,9 +221,10 @@ def deployable(net: BeatNet) -> nn.Module:
             layers += [] if isinstance(layer, nn.Dropout) else [layer]
             continue
         conv, norm = layer[0], layer[1]
-        assert (
-            isinstance(conv, nn.Conv1d) and isinstance(norm, nn.BatchNorm1d) and norm.running_var is not None
-        )
+        assert isinstance(conv, nn.Conv1d)
+        assert isinstance(norm, nn.BatchNorm1d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         kernel = conv.weight.data
         if isinstance(conv, HighPass):
             kernel = kernel - kernel.mean(dim=2, keepdim=True)
@@ -228,7 +235,7 @@ def deployable(net: BeatNet) -> nn.Module:
         plain.weight.data = kernel * gain[:, None, None]
         plain.bias.data = norm.bias.data - norm.running_mean * gain
         layers += [plain, nn.ReLU()]
-    folded = BeatNet(0.0)
+    folded = BeatNet()
     folded.shape, folded.decide = nn.Sequential(*layers), net.decide
     return folded.eval()
 

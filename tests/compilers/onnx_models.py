@@ -33,7 +33,9 @@ def agree(ours: Array, theirs: Array) -> None:
 
 
 def node(op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> Any:
-    return helper.make_node(op, inputs, outputs, attributes.pop("name", f"the_{op}_{outputs[0]}"), **attributes)
+    return helper.make_node(
+        op, inputs, outputs, attributes.pop("name", f"the_{op}_{outputs[0]}"), **attributes
+    )
 
 
 def tensor(name: str, shape: Any, kind: int = TensorProto.FLOAT) -> Any:
@@ -81,7 +83,8 @@ def small_cnn(batch: Any = "n", length: Any = 32) -> Any:
     ]
     constants = {
         "w": draw(1, 4, 1, 7), "gamma": 1 + draw(2, 4), "beta": draw(3, 4), "mean": draw(4, 4),
-        "var": np.abs(draw(5, 4)) + 0.1, "zero": np.array([0], np.int64), "minus_one": np.array([-1], np.int64),
+        "var": np.abs(draw(5, 4)) + 0.1,
+        "zero": np.array([0], np.int64), "minus_one": np.array([-1], np.int64),
         "v": draw(6, 3, 64), "bias": draw(7, 3),
     }  # fmt: skip
     return model(nodes, [tensor("x", [batch, 1, length])], ["y"], constants)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from trine.compilers.metrics import confusion, macro_f1, score
 from trine.devices.errors import InputError
 
@@ -15,7 +16,7 @@ NAMES = ("a", "b", "c", "never")
 
 
 def test_hand_counted_scores() -> None:
-    # a: 3 true, 2 found, 1 falsely given; b: 2 true, 1 found, 1 falsely given; c: 1 true, not found, 1 falsely.
+    # a: 3 true, 2 found, 1 falsely given; b: 2 true, 1 found, 1 falsely; c: 1 true, not found, 1 falsely.
     result = score([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, 0], NAMES)
     a, b, c, never = result.per_class
     assert result.accuracy == pytest.approx(3 / 6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def refused(proto: Any, folder: Path, *words: str, **options: Any) -> str:
     with pytest.raises(InputError) as caught:
         read_onnx(folder / "bad.onnx", **options)
     message = str(caught.value)
-    assert message.startswith("bad.onnx") or message.startswith("bad")
+    assert message.startswith("bad")
     for word in words:
         assert word in message, message
     return message
@@ -38,7 +39,9 @@ def test_an_empty_file(tmp_path: Path) -> None:
     refused(b"", tmp_path, "empty")
 
 
-@pytest.mark.parametrize("content", [b"hello world, this is text", bytes(100), b"\x89PNG\r\n\x1a\n", b"PK\x03\x04abc"])
+@pytest.mark.parametrize(
+    "content", [b"hello world, this is text", bytes(100), b"\x89PNG\r\n\x1a\n", b"PK\x03\x04abc"]
+)
 def test_not_an_onnx_file(content: bytes, tmp_path: Path) -> None:
     refused(content, tmp_path, "not an ONNX file")
 
@@ -57,10 +60,8 @@ def test_any_truncation_and_any_damaged_byte_gives_an_answer_or_an_input_error(t
         for at in rng.integers(0, len(damaged), 3):
             damaged[at] = rng.integers(0, 256)
         (tmp_path / "bad.onnx").write_bytes(damaged)
-        try:
+        with suppress(InputError):
             read_onnx(tmp_path / "bad.onnx")
-        except InputError as reason:
-            assert str(reason)
 
 
 def external(folder: Path, location: str, length: str | None = None) -> Any:
@@ -81,7 +82,8 @@ def test_external_data_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "location", ["../secret.bin", "/etc/passwd", "a/../../secret.bin", "..\\secret.bin", "C:\\secret.bin", "", "a\0b"]
+    "location",
+    ["../secret.bin", "/etc/passwd", "a/../../secret.bin", "..\\secret.bin", "C:\\secret.bin", "", "a\0b"],
 )
 def test_external_data_outside_the_folder(location: str, tmp_path: Path) -> None:
     (tmp_path / "secret.bin").write_bytes(draw(1, 4, 1, 7).tobytes())
@@ -113,7 +115,12 @@ def test_external_data_that_is_no_file_or_too_short(tmp_path: Path) -> None:
 def test_weights_that_are_not_finite(value: float, tmp_path: Path) -> None:
     weight, bias = draw(1, 3, 4), draw(2, 3)
     weight[1, 2] = bias[0] = value
-    proto = model([node("Gemm", ["x", "w", "b"], ["y"], transB=1)], [tensor("x", ["n", 4])], ["y"], {"w": weight, "b": bias})
+    proto = model(
+        [node("Gemm", ["x", "w", "b"], ["y"], transB=1)],
+        [tensor("x", ["n", 4])],
+        ["y"],
+        {"w": weight, "b": bias},
+    )
     refused(proto, tmp_path, "weight w holds NaN or infinity in 1 of 12", "weight b")
 
 
@@ -145,9 +152,16 @@ def test_a_scalar_input(tmp_path: Path) -> None:
     refused(model([node("Relu", ["x"], ["y"])], [tensor("x", [])], ["y"]), tmp_path, "scalar")
 
 
-@pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.STRING, 77])
+@pytest.mark.parametrize(
+    "kind", [TensorProto.INT64, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.STRING, 77]
+)
 def test_inputs_that_are_not_float32(kind: int, tmp_path: Path) -> None:
-    refused(model([node("Relu", ["x"], ["y"])], [tensor("x", ["n", 4], kind)], ["y"]), tmp_path, "input x", "not float32")
+    refused(
+        model([node("Relu", ["x"], ["y"])], [tensor("x", ["n", 4], kind)], ["y"]),
+        tmp_path,
+        "input x",
+        "not float32",
+    )
 
 
 def test_sequence_map_and_optional_inputs(tmp_path: Path) -> None:
@@ -159,14 +173,18 @@ def test_sequence_map_and_optional_inputs(tmp_path: Path) -> None:
     }
     for kind, proto in kinds.items():
         inputs = [helper.make_value_info("x", proto), tensor("z", ["n", 4])]
-        refused(model([node("Relu", ["z"], ["y"])], inputs, ["y"]), tmp_path, f"input x is a {kind}, not a tensor")
+        refused(
+            model([node("Relu", ["z"], ["y"])], inputs, ["y"]), tmp_path, f"input x is a {kind}, not a tensor"
+        )
 
 
 def test_a_cycle_and_an_unsorted_graph(tmp_path: Path) -> None:
     cycle = [node("Add", ["x", "b"], ["a"]), node("Relu", ["a"], ["b"])]
     refused(model(cycle, [tensor("x", ["n", 4])], ["b"]), tmp_path, "reads b before it is written", "cycle")
     unsorted = [node("Relu", ["a"], ["y"]), node("Relu", ["x"], ["a"])]
-    refused(model(unsorted, [tensor("x", ["n", 4])], ["y"]), tmp_path, "reads a before it is written", "unsorted")
+    refused(
+        model(unsorted, [tensor("x", ["n", 4])], ["y"]), tmp_path, "reads a before it is written", "unsorted"
+    )
 
 
 def test_a_missing_initializer(tmp_path: Path) -> None:
@@ -179,7 +197,17 @@ def test_no_nodes_no_outputs_no_inputs(tmp_path: Path) -> None:
     refused(model([], [tensor("x", ["n", 4])], ["x"]), tmp_path, "no nodes")
     refused(model([node("Relu", ["x"], ["y"])], [tensor("x", ["n", 4])], []), tmp_path, "no outputs")
     refused(model([node("Relu", ["w"], ["y"])], [], ["y"], {"w": draw(1, 4)}), tmp_path, "no inputs")
-    refused(model([node("Relu", ["x"], ["y"])], [tensor("x", ["n", 4])], ["q"]), tmp_path, "q is never written")
+    refused(
+        model([node("Relu", ["x"], ["y"])], [tensor("x", ["n", 4])], ["q"]), tmp_path, "q is never written"
+    )
+
+
+def test_nodes_that_are_not_valid_onnx(tmp_path: Path) -> None:
+    nodes = [node("Relu", ["x"], ["r"], slope=2.0), node("Conv", ["r"], ["y"]), node("MaxPool", ["r"], ["p"])]
+    proto = model(nodes, [tensor("x", ["n", 4, 8])], ["y"])
+    refused(
+        proto, tmp_path, "the_Relu_r (Relu) is not valid ONNX", "the_Conv_y (Conv)", "the_MaxPool_p (MaxPool)"
+    )
 
 
 def test_names_written_twice(tmp_path: Path) -> None:
@@ -188,7 +216,11 @@ def test_names_written_twice(tmp_path: Path) -> None:
 
 
 def test_nodes_with_the_same_name_are_told_apart(tmp_path: Path) -> None:
-    nodes = [node("Relu", ["x"], ["a"], name="same"), node("Tanh", ["a"], ["b"], name="same"), node("Tanh", ["b"], ["y"], name="")]
+    nodes = [
+        node("Relu", ["x"], ["a"], name="same"),
+        node("Tanh", ["a"], ["b"], name="same"),
+        node("Tanh", ["b"], ["y"], name=""),
+    ]
     onnx.save(model(nodes, [tensor("x", ["n", 4])], ["y"]), tmp_path / "net.onnx")
     names = [n.name for n in read_onnx(tmp_path / "net.onnx").nodes]
     assert len(set(names)) == 3
@@ -203,7 +235,10 @@ def test_an_opset_out_of_range(opset: int, tmp_path: Path) -> None:
 
 def test_the_newest_opset_is_read(tmp_path: Path) -> None:
     newest = onnx.defs.onnx_opset_version()
-    onnx.save(model([node("Relu", ["x"], ["y"])], [tensor("x", ["n", 4])], ["y"], opset=newest), tmp_path / "net.onnx")
+    onnx.save(
+        model([node("Relu", ["x"], ["y"])], [tensor("x", ["n", 4])], ["y"], opset=newest),
+        tmp_path / "net.onnx",
+    )
     assert [n.op for n in read_onnx(tmp_path / "net.onnx").nodes] == ["Relu"]
 
 

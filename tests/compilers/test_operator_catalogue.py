@@ -1,4 +1,4 @@
-"""Every operator of the catalogue: its NumPy meaning against onnxruntime, its shapes, and how ONNX spells it."""
+"""Every operator: its NumPy meaning against onnxruntime, its shapes, and how ONNX spells it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from onnx_models import agree, reference
 
 from trine.compilers.cases import case_graph, draw, form_model
-from trine.compilers.graph import Array, Graph
+from trine.compilers.graph import Graph
 from trine.compilers.onnx_reader import lower, read_onnx
 from trine.compilers.onnx_writer import write_onnx
 from trine.compilers.operators import Case, Form, operators
 
 ISSUE_2 = sorted(
     {
-        "Add", "AveragePool", "Clip", "Concat", "Conv", "Dropout", "Flatten", "Gemm", "GlobalAveragePool", "Identity",
-        "MatMul", "MaxPool", "Mul", "ReduceMean", "Relu", "Reshape", "Sigmoid", "Softmax", "Squeeze", "Tanh",
+        "Add", "AveragePool", "Clip", "Concat", "Conv", "Dropout", "Flatten", "Gemm",
+        "GlobalAveragePool", "Identity", "MatMul", "MaxPool", "Mul", "ReduceMean", "Relu", "Reshape", "Sigmoid", "Softmax", "Squeeze", "Tanh",
         "Transpose", "Unsqueeze",
     }
 )  # fmt: skip

@@ -121,11 +121,12 @@ class Net:
 
 
 def _requantise(sums: NDArray[np.int64], multiplier: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
-    return np.clip((sums * multiplier + (1 << (shift - 1))) >> shift, -128, 127)
+    rounded: NDArray[np.int64] = (sums * multiplier + (1 << (shift - 1))) >> shift
+    return rounded.clip(-128, 127)
 
 
 def write_program(folder: Path, name: str, body: str) -> Path:
-    """Write ``NAME.c`` whose ``trine_NAME_run`` (one input, one output) has the given body, with `body` complete."""
+    """Write ``NAME.c``: `body` defines ``trine_NAME_run`` with one input and one output."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.c").write_text(
         f"#include <stdint.h>\nint trine_{name}_run(const int8_t *, int8_t *);\n{body}\n"

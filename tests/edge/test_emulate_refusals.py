@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
-from emulate_samples import Net, load, need, write_program
+from emulate_samples import Int8, Net, load, need, write_program
 
 from trine.devices.errors import AnswerIsNo, InputError, MissingExtra
 from trine.edge.emulate import (
@@ -22,7 +23,6 @@ from trine.edge.emulate import (
     HostMachine,
     IsaViolation,
     core_for,
-    emulator,
     emulator_for,
     missing,
 )
@@ -33,6 +33,7 @@ from trine.edge.emulate.scan import scan
 from trine.edge.emulate.unicorn_machine import UnicornMachine
 
 ONE = [np.array([[7]], np.int8)]
+SOFT = ("-mcpu=cortex_m4", "-mfloat-abi=soft")
 EMULATORS: tuple[EmulatorName, ...] = get_args(EmulatorName)
 
 
@@ -117,13 +118,16 @@ def test_scan_tells_neighbouring_cores_apart(
 
 def test_scan_reads_every_instruction_and_no_literal(tmp_path: Path) -> None:
     need("cortex-m0")
-    # The literal pool holds 0xFB20F000: read as code, that would be the DSP instruction SMLAD.
-    body = one("pool", "out[0] = (int8_t)(*(const volatile uint32_t *)in * 0x0000FB20u); return in[1] == 1;")
-    c_dir = write_program(tmp_path, "pool", body.replace("uint32_t", "uint8_t"))
+    # The literal pool holds 0xF123FB21: read as code, it begins like the DSP instruction SMLAD.
+    body = one("pool", "uint32_t x = (uint8_t)in[0]; out[0] = (int8_t)((x * 0xF123FB21u) >> 24); return 0;")
+    c_dir = write_program(tmp_path, "pool", body)
     elf = emulator_for("cortex-m0").compiler.compile(
         [c_dir / "pool.c"], CORES["cortex-m0"], tmp_path / "b", entry="trine_pool_run"
     )
     image = load_image(elf)
+    pool = bytes.fromhex("21FB23F1")
+    assert any(pool in data for _, data in image.segments)
+    assert not any(pool in image.read(start, end) for start, end in image.code)
     code = sum(end - start for start, end in image.code)
     assert code / 4 <= scan(image, CORES["cortex-m0"]) <= code / 2
 
@@ -137,12 +141,12 @@ def test_an_endless_loop_hits_the_time_limit(which: EmulatorName, tmp_path: Path
         " while (*(const volatile int8_t *)in) { } }",
     )
     c_dir = write_program(tmp_path, "stuck", body)
-    with load("cortex-m3", "zig", which, c_dir, entry("stuck"), time_limit_s=1) as machine:
-        with pytest.raises(EmulationFault, match="did not return within 1 s") as late:
+    with load("cortex-m3", "zig", which, c_dir, entry("stuck"), time_limit_s=0.5) as machine:
+        with pytest.raises(EmulationFault, match=r"did not return within 0\.5 s") as late:
             machine.run(ONE)
         if which == "unicorn":
             assert "trine_stuck_layer_0_spin" in str(late.value)
-        with pytest.raises(EmulationFault, match="did not return within 1 s"):
+        with pytest.raises(EmulationFault, match=r"did not return within 0\.5 s"):
             machine.profile(ONE)
         assert machine.run([np.zeros((1, 1), np.int8)])[0].item() == 0, "usable afterwards"
 
@@ -164,7 +168,7 @@ def test_a_fault_names_its_place(
 ) -> None:
     before = (
         "static const int8_t table = 3;\nint dig(int n);\n"
-        "int dig(int n) { volatile int8_t page[512]; page[n & 15] = (int8_t)n; return n ? dig(n) + page[0] : 0; }"
+        "int dig(int n) { volatile int8_t page[512]; page[n & 15] = 1; return n ? dig(n) + page[0] : 0; }"
     )
     body = one("bad", f"(void)&table; (void)out; (void)in; {statements} return 0;", before)
     c_dir = write_program(tmp_path, "bad", body)
@@ -198,9 +202,9 @@ def test_a_program_too_big_for_the_board_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("int trine_bad_run(const int8_t *in, int8_t *out) { return in[0] }", "expected ';'"),
+        (one("bad", "out[0] = in[0]; return 0"), "expected ';'"),
         (
-            "int trine_bad_run(const int8_t *in, int8_t *out) { int w = 1; { int w = w; out[0] = w + in[0]; } }",
+            one("bad", "int w = 1; { int w = w; out[0] = (int8_t)(w + in[0]); } return w;"),
             "shadow",
         ),
         (
@@ -254,11 +258,19 @@ def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(f"trine.edge.emulate.{module}.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"ziglang: pip install 'trine\[verify\]'"):
         emulator_for("cortex-m3").load(c_dir, Net().entry)
-    with pytest.raises(
-        MissingExtra, match=r"cortex-m3 needs the package unicorn: pip install 'trine\[verify\]'"
-    ):
+    with pytest.raises(MissingExtra, match=r"cortex-m3 needs the package unicorn: pip install"):
         UnicornMachine(c_dir / "image.elf", CORES["cortex-m3"], Net().entry)
     assert missing("cortex-m3") == ["pyelftools", "capstone", "ziglang", "unicorn"]
+
+
+def test_missing_readers_of_images_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    need("cortex-m3")
+    c_dir = Net().write(tmp_path / "c")
+    for module, package in (("capstone", "capstone"), ("elftools.elf.elffile", "pyelftools")):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, module, None)
+            with pytest.raises(MissingExtra, match=rf"{package}: pip install 'trine\[verify\]'"):
+                emulator_for("cortex-m3").load(c_dir, Net().entry)
 
 
 def test_missing_programs_are_named_with_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -292,4 +304,21 @@ def test_provenance_names_the_versions() -> None:
     assert text.startswith("zig -O3 (ziglang ")
     assert "clang version" in text
     assert ", unicorn 2" in text
-    assert emulator.__name__ == "trine.edge.emulate.emulator"
+
+
+def test_a_count_beyond_the_timer_is_refused_not_wrapped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with load("cortex-m3", "zig", "qemu", Net().write(tmp_path), Net().entry) as machine:
+        assert isinstance(machine, QemuMachine)
+        boot = machine.boot
+        whole = machine.profile(Net().inputs(1)).instructions
+
+        def wrapped(count: int, arrays: list[Int8], shift: int | None) -> tuple[list[Int8], tuple[int, ...]]:
+            outputs, record = boot(count, arrays, shift)
+            return outputs, (record[0] % 2**12, *record[1:])
+
+        assert whole * 6.4 > 2**12
+        monkeypatch.setattr(machine, "boot", wrapped)
+        with pytest.raises(EmulationFault, match="too long for the timer of mps2-an385"):
+            machine.profile(Net().inputs(1))
