@@ -51,6 +51,8 @@ OPERATOR = Operator(
         pool_case("1d_padding_not_counted", (4, 19), (3,), strides=(2,), pads=(1, 1), **_PLAIN),
         pool_case("1d_padding_counted", (4, 19), (5,), strides=(2,), pads=(2, 1),
                   count_include_pad=1, uncounted=(0,)),
+        pool_case("1d_ceil_cells_not_counted", (2, 9), (3,), strides=(4,), pads=(0, 2), count_include_pad=1,
+                  uncounted=(1,)),
         pool_case("2d", (3, 8, 8), (4, 4), strides=(4, 4), **_IMAGE),
         pool_case("2d_whole", (3, 25, 5), (25, 5), **_IMAGE),
         pool_case("2d_padding_counted", (3, 9, 7), (3, 2), strides=(2, 1), pads=(1, 0, 2, 1),
@@ -62,5 +64,7 @@ OPERATOR = Operator(
         Form("dilated", ((3, 10),), {"kernel_shape": (3,), "dilations": (2,)}, opsets=(19, 999)),
         Form("ceil_counted", ((3, 10),), {"kernel_shape": (3,), "strides": (2,), "pads": (1, 0),
                                           "ceil_mode": 1, "count_include_pad": 1}),
+        Form("ceil_cells_not_counted", ((3, 10),), {"kernel_shape": (3,), "strides": (2,), "ceil_mode": 1,
+                                                    "count_include_pad": 1}),
     ),
 )  # fmt: skip

@@ -18,7 +18,7 @@ from trine.compilers.operators import Case, Operator, SourceNode, Unsupported
 def resolve_pads(
     source: SourceNode, spatial: Shape, kernel: Shape, strides: Shape, dilations: Shape
 ) -> tuple[int, ...]:
-    """Explicit pads (begin..., end...) from `pads` or `auto_pad` (ONNX: SAME gives ceil(in/stride) outputs)."""
+    """Explicit pads (begin..., end...) from `pads` or `auto_pad` (SAME: ceil(in/stride) outputs)."""
     rank = len(kernel)
     mode = str(source.attributes.get("auto_pad", "NOTSET") or "NOTSET")
     if mode == "VALID":

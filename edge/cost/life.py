@@ -60,7 +60,9 @@ def battery_life(battery: Battery, load: Load) -> Estimate | str:
     low = _life(battery, charge_low * worst, load.average.high / rail_v, derate=True)
     value = _life(battery, capacity.si_value * usable, load.average.value / rail_v, derate=True)
     high = _life(battery, charge_high, load.average.low / cell_v, derate=False)
-    return Estimate("battery_life_s", value, "s", low, high, "modelled", _source(battery, capacity, load))
+    return Estimate(
+        "battery_life_s", value, "s", low, high, "modelled", _source(battery, capacity, rail_v < cell_v)
+    )
 
 
 def _life(battery: Battery, charge_c: float, drain_a: float, derate: bool) -> float:
@@ -93,11 +95,11 @@ def _end_voltage(battery: Battery) -> float:
     return END_VOLTAGE.get(battery.name, 0.0) if figure is None else figure.si_value
 
 
-def _source(battery: Battery, capacity: Figure, load: Load) -> str:
+def _source(battery: Battery, capacity: Figure, regulated: bool) -> str:
     """The equation and the sources of its terms."""
     parts = [f"charge of {battery.title} ({capacity.source}) / mean current"]
-    if load.supply_v is not None:
-        parts.append(f"core at {load.supply_v:g} V behind a linear regulator (high: ideal converter)")
+    if regulated:
+        parts.append("core behind a linear regulator (high: ideal converter)")
     if "internal_resistance" in battery.figures:
         parts.append(f"pulses over its internal resistance, down to {_end_voltage(battery):g} V")
     if battery.name in DRAIN_EXPONENT:

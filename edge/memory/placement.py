@@ -12,6 +12,8 @@ from trine.edge.memory.sharing import Rectangle
 EXACT_BLOCKS = 12
 EXACT_NODES = 20_000
 SEARCH_WORK = 100_000
+CLOSE = 1.005
+"""Arena over bound at which the local search stops: the rest is mostly rounding to the alignment."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class _Arena:
 
 
 def place(blocks: Sequence[Block], alignment: int, seed: int = 0) -> Placement:
-    """Offsets for blocks, deterministic for a given seed; stops once the bound is reached."""
+    """Offsets for blocks, deterministic for a given seed; stops once the bound is reached or close."""
     bound = live_bytes(blocks, alignment)
     arena = _Arena(blocks, alignment)
     used, offsets, order = min(
@@ -115,7 +117,8 @@ def place(blocks: Sequence[Block], alignment: int, seed: int = 0) -> Placement:
         used, offsets, complete = _exact(arena, used, offsets, bound)
         if complete or used <= bound:
             return Placement(tuple(offsets), used, True)
-    used, offsets = _improve(arena, used, offsets, order, bound, random.Random(seed))
+    if used > CLOSE * bound:
+        used, offsets = _improve(arena, used, offsets, order, CLOSE * bound, random.Random(seed))
     return Placement(tuple(offsets), used, used <= bound)
 
 
@@ -166,7 +169,7 @@ def _exact(arena: _Arena, used: int, offsets: list[int], bound: int) -> tuple[in
 
 
 def _improve(
-    arena: _Arena, used: int, offsets: list[int], order: list[int], bound: int, random_: random.Random
+    arena: _Arena, used: int, offsets: list[int], order: list[int], enough: float, random_: random.Random
 ) -> tuple[int, list[int]]:
     """Seeded local search: a block at the top, or one it clashes with, is placed earlier."""
     current, current_offsets, best = used, offsets, used
@@ -183,6 +186,6 @@ def _improve(
             current, current_offsets, order = tried, tried_offsets, trial
         if tried < best:
             best, offsets = tried, tried_offsets
-        if best <= bound:
+        if best <= enough:
             break
     return best, offsets

@@ -1,4 +1,4 @@
-"""The data loader: inputs by hand and by law, recordings against prepared beats, every source in turn."""
+"""The data loader: recordings against prepared beats, every source in turn, the files it writes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from trine.compilers import datasets
-from trine.compilers.datasets import archive, ecg_beats, mitbih, physionet, synthetic_ecg
-from trine.compilers.datasets.ecg_beats import RecordBeats, beat_input, rr_input
+from trine.compilers.datasets import archive, mitbih, physionet, synthetic_ecg
 from trine.devices.errors import InputError, MissingExtra
 
 SHARED = Path(os.environ.get("TRINE_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -40,107 +37,6 @@ def _closed_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRINE_DATA", raising=False)
     monkeypatch.setenv("TRINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TRINE_PHYSIONET_URL", "http://127.0.0.1:9/files")
-
-
-def beats_of(x: Any, rr_pre: list[int], rr_post: list[int]) -> RecordBeats:
-    count = len(rr_pre)
-    return RecordBeats(
-        record=1,
-        x=np.asarray(x, np.int16),
-        y=np.zeros(count, np.uint8),
-        rr_pre=np.array(rr_pre, np.int32),
-        rr_post=np.array(rr_post, np.int32),
-        sample=np.arange(count, dtype=np.int32),
-    )
-
-
-# --- what the network sees ---
-
-
-def test_rr_ratios_of_one_early_beat_by_hand() -> None:
-    """Ten beats a second apart, then one 0.6 s early-coupled, then a pause of 1.4 s."""
-    pre = [-1] + [360] * 10 + [216, 504, 360]
-    rr = rr_input(beats_of(np.zeros((14, 128)), pre, [*pre[1:], -1]))
-    assert np.all(rr[:10] == 0)
-    assert rr[11, [0, 2]] == pytest.approx(216 / 360 - 1)
-    assert rr[11, [1, 3]] == pytest.approx(504 / 360 - 1)
-    assert rr[11, 4] == pytest.approx(216 / 504 - 1)
-    # After it: the averages took 1/8 of the shortfall; the previous ratio and the irregularity remember it.
-    assert rr[12, 5] == pytest.approx(216 / 360 - 1)
-    assert rr[12, 2] == pytest.approx(504 / (360 - 144 / 8) - 1, abs=1e-4)
-    assert rr[12, 0] == pytest.approx(504 / (360 - 144 / 8) - 1, abs=1e-4)
-    assert rr[12, 6] == pytest.approx(0.4 / 8, abs=1e-3)
-    assert rr[13, 1] == pytest.approx(0, abs=1e-2)
-
-
-def test_missing_intervals_and_a_lone_beat_give_finite_ratios() -> None:
-    rr = rr_input(beats_of(np.zeros((1, 128)), [-1], [-1]))
-    assert np.all(rr == 0)
-
-
-def test_beat_is_centred_clipped_and_set_against_the_usual_beat() -> None:
-    usual = np.zeros(128, np.int16)
-    usual[48] = 200
-    other = usual.copy()
-    other[60] = 3000
-    x = np.stack([usual] * 4 + [other])
-    beat = beat_input(beats_of(x, [-1, 360, 360, 360, 360], [360, 360, 360, 360, -1]))
-    assert beat.dtype == np.float32
-    # sum >> 7 of a single 200 is 1: 199 units are 0.995 mV.
-    assert beat[0, 0, 48] == pytest.approx(0.995)
-    assert np.all(beat[:4, 1] == 0)
-    assert beat[4, 0, 60] == pytest.approx(2.55)
-    assert beat[4, 1, 60] == pytest.approx(2.55)
-    # The large value raises the mean of the window from 1 unit to 25, so all the rest lies 24 lower.
-    assert beat[4, 1, 0] == pytest.approx(-24 / 200)
-
-
-def test_only_beats_on_time_teach_the_usual_beat() -> None:
-    flat, spike = np.zeros(128, np.int16), np.zeros(128, np.int16)
-    spike[48] = 400
-    pre = [-1, 360, 250, 360, 360]
-    early = beat_input(beats_of([flat, flat, spike, flat, flat], pre, [*pre[1:], -1]))
-    assert np.all(early[[0, 1, 3, 4], 1] == 0)
-    on_time = beat_input(beats_of([flat, flat, spike, flat, flat], [-1] + [360] * 4, [360] * 4 + [-1]))
-    assert on_time[3, 1, 48] == pytest.approx(-0.5, abs=0.01)
-
-
-records = st.integers(2, 25).flatmap(
-    lambda n: st.tuples(
-        st.lists(st.integers(60, 1500), min_size=n, max_size=n), st.integers(0, 2**31), st.integers(0, n - 1)
-    )
-)
-
-
-@given(records)
-@settings(max_examples=40, deadline=None)
-def test_inputs_never_look_further_than_the_next_beat(case: tuple[list[int], int, int]) -> None:
-    gaps, seed, now = case
-    x = np.random.default_rng(seed).integers(-900, 900, (len(gaps), 128))
-    record = beats_of(x, [-1, *gaps[1:]], [*gaps[1:], -1])
-    later = x.copy()
-    later[now + 1 :] = 77
-    pre, post = record.rr_pre.copy(), record.rr_post.copy()
-    pre[now + 2 :], post[now + 1 :] = 123, 123
-    changed = replace(record, x=later.astype(np.int16), rr_pre=pre, rr_post=post)
-    for make in (beat_input, rr_input):
-        ours, theirs = make(record), make(changed)
-        assert np.array_equal(ours[: now + 1], theirs[: now + 1])
-        assert np.all(np.isfinite(ours))
-    assert np.abs(beat_input(record)).max() <= np.float32(2.55)
-    assert rr_input(record).min() >= -1
-    assert rr_input(record).max() <= 2
-
-
-def test_labels_of_all_annotations_and_beats_at_the_ends() -> None:
-    assert "".join(sorted(ecg_beats.AAMI_CLASS)) == "".join(sorted("NLRejAaJSVEF/fQ"))
-    signal = np.zeros(2000)
-    signal[[20, 600, 1300, 1990]] = 500
-    made = ecg_beats.cut_beats(7, signal, [20, 600, 900, 1300, 1990], ["N", "V", "+", "A", "N"])
-    assert made.y.tolist() == [2, 1]
-    assert made.rr_pre.tolist() == [580, 700]
-    assert made.rr_post.tolist() == [700, 690]
-    assert np.argmax(made.x, axis=1).tolist() == [48, 48]
 
 
 # --- recordings against the prepared beats ---
@@ -408,3 +304,22 @@ def test_pieces_that_do_not_make_the_shape_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="4 bytes for shape"):
         archive.write_archive(tmp_path / "a.npz", [archive.Column("v", np.float32, (2,), [np.zeros(1)])])
     assert not list(tmp_path.iterdir())
+
+
+def test_bars_are_drawn_on_a_terminals_stderr_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trine.compilers.datasets.progress import bars
+
+    for variable in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(variable, raising=False)
+    with bars() as tell:
+        tell("mitdb from PhysioNet", 66, 132)
+    silent = capsys.readouterr()
+    assert silent.out == silent.err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with bars() as tell:
+        tell("mitdb from PhysioNet", 66, 132)
+    drawn = capsys.readouterr()
+    assert drawn.out == ""
+    assert "66/132" in drawn.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from onnx import TensorProto, helper
 from onnx_models import DATA, agree, draw, model, node, reference, small_cnn, tensor
 
-from trine.compilers.graph import Graph
+from trine.compilers.graph import Array, Graph
 from trine.compilers.onnx_reader import UnsupportedNodes, read_onnx
 from trine.compilers.onnx_writer import write_onnx
+from trine.compilers.operators import SourceNode, Unsupported, operators
 from trine.devices.errors import InputError
 
 
@@ -182,17 +184,23 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("clip_by_a_tensor", node("Clip", ["x", "scalar"], ["y"]), "computed at run time"),
     ("dropout_training", node("Dropout", ["x", "", "yes"], ["y"]), "training_mode"),
     ("shapes_that_do_not_fit", node("Add", ["x", "three"], ["y"]), "do not broadcast"),
+    ("ranks_that_differ", node("Add", ["x", "cube"], ["y"]), "different rank"),
     ("double_constant", node("Mul", ["x", "double"], ["y"]), "float64"),
 ]
 
 
 @pytest.mark.parametrize(("bad", "reason"), [pytest.param(n, r, id=i) for i, n, r in REFUSED])
 def test_forms_that_cannot_be_lowered_say_why(bad: Any, reason: str, tmp_path: Path) -> None:
-    constants = {
+    constants: dict[str, Array] = {
         "m": draw(1, 4, 4), "zero": np.array([0], np.int64), "four": np.array([4], np.int64),
         "row": draw(2, 1, 4), "yes": np.array(True), "three": draw(3, 3), "double": np.array([2.0]),
     }  # fmt: skip
-    inputs = [tensor("x", ["n", 4]), tensor("z", ["n", 4]), tensor("scalar", ["n"])]
+    inputs = [
+        tensor("x", ["n", 4]),
+        tensor("z", ["n", 4]),
+        tensor("scalar", ["n"]),
+        tensor("cube", ["n", 2, 4]),
+    ]
     with pytest.raises(UnsupportedNodes) as caught:
         read(model([bad], inputs, ["y"], constants), tmp_path)
     assert len(caught.value.nodes) == 1
@@ -205,11 +213,42 @@ def test_an_output_that_no_input_reaches(tmp_path: Path) -> None:
         read(model(nodes, [tensor("x", ["n", 4])], ["y", "k"], {"w": draw(1, 4)}), tmp_path)
 
 
-def test_a_constant_of_any_size_is_not_computed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("leading_ones", [1, 24])
+def test_a_constant_of_any_size_is_not_computed(leading_ones: int, tmp_path: Path) -> None:
     nodes = [node("ConstantOfShape", ["huge"], ["k"]), node("Add", ["x", "k"], ["y"])]
-    constants = {"huge": np.array([1, 1 << 20, 1 << 20], np.int64)}
-    with pytest.raises(InputError):
-        read(model(nodes, [tensor("x", ["n", 1, 1])], ["y"], constants), tmp_path)
+    constants = {"huge": np.array([1] * leading_ones + [1 << 13, 1 << 13], np.int64)}
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError):
+            read(model(nodes, [tensor("x", ["n", 1, 1])], ["y"], constants), tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_batch_norm_that_makes_weights_nan(tmp_path: Path) -> None:
+    nodes = [node("Conv", ["x", "w"], ["h"]), node("BatchNormalization", ["h", "g", "b", "m", "v"], ["y"])]
+    constants = {
+        "w": draw(0, 3, 3, 1),
+        "g": draw(1, 3),
+        "b": draw(2, 3),
+        "m": draw(3, 3),
+        "v": -np.ones(3, np.float32),
+    }
+    with pytest.raises(UnsupportedNodes, match="NaN or infinity once constants are folded"):
+        read(model(nodes, [tensor("x", ["n", 3, 8])], ["y"], constants), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("axis", "fits"), [(0, False), (1, True), (2, True), (3, False), (-2, True), (-1, False)]
+)
+def test_flatten_without_the_optimiser(axis: int, fits: bool) -> None:
+    source = SourceNode("Flatten", "f", ("x",), ("y",), {"axis": axis}, {"x": (1, 5, 6)}, {}, 18)
+    if fits:
+        assert operators()["Flatten"].read(source).attributes == {"shape": (30,)}
+    else:
+        with pytest.raises(Unsupported, match="mixes the batch axis"):
+            operators()["Flatten"].read(source)
 
 
 def test_a_weight_no_batch_norm_can_share_is_untouched_by_writing(tmp_path: Path) -> None:

@@ -120,10 +120,12 @@ def test_measured_power_by_hand() -> None:
     assert interval(cost, "energy_j") == pytest.approx([0.4e-3, 2.4e-3])
     assert value(cost, "average_power_w") == pytest.approx(1e-3 + 0.98 * 10e-6)
     # 225 mAh = 810 C. Linear regulator from 3.0 to 2.5 V: 1.0098 mW / 2.5 V = 0.40392 mA, twice the
-    # standard drain: capacity x 2.0196 ** -0.244. Pulses of 20 mA over 10 to 40 ohm against 3.0 - 2.5 = 0.5 V:
-    # spent when the resistance is 25 ohm, half of the way.
+    # standard drain: capacity x 2.0196 ** -0.244. Pulses of 20 mA over 10 to 40 ohm against 3.0 - 2.5 = 0.5
+    # V: spent when the resistance is 25 ohm, half of the way.
     drain = (1e-3 + 0.98 * 10e-6) / 2.5
     assert value(cost, "battery_life_s") == pytest.approx(810 * 0.5 * (drain / 0.2e-3) ** -0.244 / drain)
+    # Twice as often: 2 mJ and 0.96 s asleep.
+    assert value(estimate_cost(device, 10**6, duty=Duty(2.0)), "average_power_w") == pytest.approx(2.0096e-3)
     # At best: 40 mW for 10 ms from an ideal converter at 3 V, no derating.
     best = (0.4e-3 + 0.99 * 10e-6) / 3.0
     assert interval(cost, "battery_life_s")[1] == pytest.approx(810 / best)
@@ -187,7 +189,7 @@ def life(
 
 
 def test_coin_cell_by_hand() -> None:
-    # 0.18 mW at 1.8 V = 0.1 mA, below the standard drain; 18 mW = 10 mA, 0.4 V at most of the 1.0 V there are.
+    # 0.18 mW at 1.8 V = 0.1 mA, below the standard drain; 18 mW = 10 mA, 0.4 V at most of 1.0 V headroom.
     assert life(0.18e-3, 18e-3).value == pytest.approx(810 / 0.1e-3)
     # Twice the power, twice the current: at the standard drain. Above it the capacity falls too.
     assert life(0.36e-3, 18e-3).value == pytest.approx(810 / 0.2e-3)
@@ -294,8 +296,8 @@ def test_bad_duty_battery_and_counts_are_refused() -> None:
 
 
 def test_heat_of_an_implant_against_screening_limits() -> None:
-    """Up to 43.8 mW while active exceeds the 34 mW of the Utah array for 1 K and stays under 69 mW; asleep most
-    of the time, the mean stays under both. 1 cm2 at 40 mW/cm2 allows 40 mW."""
+    """Up to 43.8 mW while active exceeds the 34 mW of the Utah array for 1 K and stays under 69 mW; asleep
+    most of the time, the mean stays under both. 1 cm2 at 40 mW/cm2 allows 40 mW."""
     assert estimate_cost(edge("stm32l4r5"), 500_000).heat == ()
     cost = estimate_cost(edge("stm32l4r5"), 500_000, implant=True)
     found = {(check.limit_w, check.quantity): check.exceeds for check in cost.heat}

@@ -53,14 +53,13 @@ def test_core_names_as_devices_write_them() -> None:
         core_for("cortex-m85")
 
 
+@pytest.mark.parametrize("code", ["smlad r0, r1, r2, r3", "cmp r1, #0\\nit ne\\nsmladne r0, r1, r2, r3"])
 @pytest.mark.parametrize("core", ["cortex-m3", "cortex-m0"])
-def test_dsp_instructions_are_refused_on_a_core_without_them(core: str, tmp_path: Path) -> None:
+def test_dsp_instructions_are_refused_on_a_core_without_them(core: str, code: str, tmp_path: Path) -> None:
     """The emulator alone does not notice: unicorn's Cortex-M3 executes SMLAD."""
     need(core)
-    body = one(
-        "smuggle",
-        '__asm volatile(".arch armv7e-m\\nsmlad r0, r1, r2, r3" ::: "r0"); out[0] = in[0]; return 0;',
-    )
+    assembly = f'__asm volatile(".arch armv7e-m\\n{code}" ::: "r0", "cc");'
+    body = one("smuggle", f"{assembly} out[0] = in[0]; return 0;")
     c_dir = write_program(tmp_path, "smuggle", body)
     with pytest.raises(IsaViolation, match=r"trine_smuggle_run.*smlad") as refused:
         emulator_for(core).load(c_dir, entry("smuggle"))

@@ -164,19 +164,22 @@ def test_the_chosen_range_errs_least_of_all_candidates() -> None:
 
 
 def test_weight_clipping_is_chosen_by_the_output() -> None:
-    outcomes = set()
-    for seed in range(4):
-        graph = plain(seed)
-        for node, choice in zip(
-            weighted(graph),
-            choose_weight_clips(Reference.of(graph, normal(graph, 64).data)).values(),
-            strict=True,
-        ):
-            assert (choice.clip is not None) == (choice.mse_db > choice.max_db)
-            outcomes.add(choice.clip is not None)
-            if choice.clip is not None:
-                np.testing.assert_array_equal(choice.clip, least_error_clip(graph.constants[node.inputs[1]]))
-    assert outcomes == {True, False}
+    """Heavy tails gain by clipping, even weights do not."""
+    b = Builder((48, 8))
+    graph = b.graph(b.conv("x", 4, kernel=5))
+    name = weighted(graph)[0].inputs[1]
+    rng = np.random.default_rng(0)
+    x = normal(graph, 64).data
+    for weight, clipped in (
+        (rng.standard_t(4, (4, 48, 5)), True),
+        (rng.choice([-1, 0, 1], (4, 48, 5)), False),
+    ):
+        drawn = graph.with_constants({name: weight.astype(np.float32)})
+        choice = choose_weight_clips(Reference.of(drawn, x))[name]
+        assert (choice.mse_db > choice.max_db) == clipped
+        assert (choice.clip is not None) == clipped
+        if choice.clip is not None:
+            np.testing.assert_array_equal(choice.clip, least_error_clip(drawn.constants[name]))
 
 
 def test_error_is_judged_before_a_closing_softmax() -> None:

@@ -1,0 +1,87 @@
+"""An `IntegerProgram` as one `.npz`: its structure as JSON, its arrays beside it. Deterministic bytes, no pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trine.compilers.graph import Array
+from trine.devices.errors import InputError
+from trine.edge.program import IntegerProgram, QuantizedTensor, Step
+from trine.edge.requantize import Requantizer
+
+SCHEMA = "trine.integer_program/1"
+
+
+def save_program(program: IntegerProgram, path: Path) -> None:
+    """Write a program."""
+    arrays: dict[str, Array] = {}
+
+    def plain(value: Any, name: str) -> Any:
+        if isinstance(value, np.ndarray):
+            arrays[name] = value
+            return {"array": name}
+        if isinstance(value, Requantizer):
+            return {f.name: plain(getattr(value, f.name), f"{name}.{f.name}") for f in fields(value)}
+        if isinstance(value, dict):
+            return {key: plain(item, f"{name}.{key}") for key, item in value.items()}
+        if isinstance(value, tuple | list):
+            return [plain(item, f"{name}.{i}") for i, item in enumerate(value)]
+        return value.item() if isinstance(value, np.generic) else value
+
+    steps = []
+    for i, step in enumerate(program.steps):
+        steps.append(
+            {
+                "kernel": step.kernel, "name": step.name, "inputs": list(step.inputs), "output": step.output,
+                "constants": plain(dict(step.constants), f"step{i}"),
+                "attributes": plain(dict(step.attributes), f"step{i}.attributes"),
+                "requantizer": plain(step.requantizer, f"step{i}.requantizer"),
+            }
+        )  # fmt: skip
+    tensors = [[t.name, list(t.shape), float(t.scale), t.zero_point] for t in program.tensors.values()]
+    head = {
+        "schema": SCHEMA, "name": program.name, "inputs": list(program.inputs), "outputs": list(program.outputs),
+        "requantize": program.requantize, "tensors": tensors, "steps": steps,
+    }  # fmt: skip
+    text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, program=text, **arrays)
+
+
+def load_program(path: Path) -> IntegerProgram:
+    """Read a program. Raises InputError for a file that is none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        head = json.loads(arrays.pop("program").tobytes())
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise InputError(f"{path}: not an integer program ({error})") from error
+    if head.get("schema") != SCHEMA:
+        raise InputError(f"{path}: schema is {head.get('schema')!r}, this Trine reads {SCHEMA!r}")
+
+    def rich(value: Any) -> Any:
+        if isinstance(value, dict):
+            return arrays[value["array"]] if set(value) == {"array"} else {k: rich(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return tuple(rich(item) for item in value)
+        return np.float32(value) if isinstance(value, float) else value
+
+    steps = tuple(
+        Step(
+            s["kernel"], s["name"], tuple(s["inputs"]), s["output"], rich(s["constants"]), rich(s["attributes"]),
+            None if s["requantizer"] is None else Requantizer(**rich(s["requantizer"])),
+        )
+        for s in head["steps"]
+    )  # fmt: skip
+    tensors = {
+        name: QuantizedTensor(name, tuple(shape), np.float32(scale), zero_point)
+        for name, shape, scale, zero_point in head["tensors"]
+    }
+    return IntegerProgram(
+        head["name"], tuple(head["inputs"]), tuple(head["outputs"]), steps, tensors, head["requantize"]
+    )
