@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from trine.compilers.deployment import Deployment, new_folder, refuse_target, write_record
 from trine.compilers.examples import Examples
 from trine.compilers.graph import Graph
-from trine.compilers.report import Fit, Parity, PassReceipt
+from trine.compilers.report import Artifact, Fit, Parity, PassReceipt
 from trine.compilers.source import load_source, sha256
 from trine.compilers.target import Job, Proof, Target
 from trine.devices.errors import AnswerIsNo, InputError
@@ -53,7 +54,7 @@ def deploy(job: Job, target: Target) -> Deployment:
         program, receipt = step.apply(program, job, examples)
         receipts.append(receipt)
     with new_folder(job.out) as folder:
-        artifacts = target.emit(program, job, folder)
+        artifacts = [*target.emit(program, job, folder), keep_device(job, folder)]
         proof = target.prove(program, job, examples, folder)
         if not all(fit.ok for fit in proof.fit):
             raise DoesNotFit(job.device.name, proof.fit, target.remedies(program, job, proof.fit))
@@ -61,6 +62,13 @@ def deploy(job: Job, target: Target) -> Deployment:
             raise ParityBroken(proof.parity)
         record = write_record(folder, describe(job, graph, target, receipts, proof), artifacts)
     return Deployment(job.out, record)
+
+
+def keep_device(job: Job, folder: Path) -> Artifact:
+    """A copy of the device's record, so that a deployment can be verified against what it was compiled for."""
+    name = f"{job.device.name}.toml"
+    (folder / name).write_bytes(Path(job.device.path).read_bytes())
+    return Artifact(name, "device")
 
 
 def refuse(graph: Graph, job: Job, target: Target) -> None:

@@ -20,8 +20,8 @@ import numpy as np
 from trine.compilers.graph import Array, Shape, Tensor
 from trine.devices.errors import InputError, nearest
 
-# What zipfile raises on a damaged archive; the last two on encryption and unknown compression.
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
+# What a damaged archive raises; RuntimeError stands for encryption and unknown compression (zipfile).
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -170,10 +170,15 @@ def _headers(path: Path) -> tuple[dict[str, Header], list[str]]:
                 name = member.removesuffix(".npy")
                 try:
                     with archive.open(member) as stream:
-                        headers[name] = _read_header(stream, member)
+                        headers[name] = header = _read_header(stream, member)
+                    missing = prod(header.shape) * header.dtype.itemsize - archive.getinfo(member).file_size
+                    if missing > 0 and not header.dtype.hasobject:
+                        problems.append(
+                            f"array {name} is damaged: it breaks off {missing} bytes early or more"
+                        )
                 except DAMAGE as reason:
                     problems.append(f"array {name} is damaged: {reason}")
-    except zipfile.BadZipFile:
+    except DAMAGE:
         raise InputError(
             f"{path.name}: not an .npz file, or a truncated one; write it with numpy.savez"
         ) from None

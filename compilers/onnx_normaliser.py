@@ -63,15 +63,17 @@ def quiet(*loggers: str) -> Iterator[None]:
                 logging.getLogger(name).setLevel(level)
 
 
+# A few bytes of these ask for any amount of memory; the optimiser cannot always tell how much.
+EXPANDING = frozenset({"ConstantOfShape", "Expand", "Pad", "Range", "Resize", "Tile"})
+
+
 def _foldable(node: Any) -> bool | None:
-    """None: the optimiser decides. False: the constant would be too large, or be drawn at random."""
-    for output in node.outputs:
-        shape = output.shape
-        if shape is not None and all(isinstance(d, int) for d in shape) and prod(shape) > LARGEST_FOLDED:
-            return False
-    if node.op_type in ("ConstantOfShape", "Expand", "Tile", "Range", "Resize", "Pad"):
-        return None if all(o.shape is not None for o in node.outputs) else False
-    return None
+    """Whether the optimiser may compute a node of constants; None leaves it to its own rules."""
+    shapes = [output.shape for output in node.outputs]
+    known = all(shape is not None and all(isinstance(d, int) for d in shape) for shape in shapes)
+    if known and sum(prod(shape) for shape in shapes) > LARGEST_FOLDED:
+        return False
+    return known if node.op_type in EXPANDING else None
 
 
 @cache

@@ -23,8 +23,8 @@ from trine.compilers.onnx_reader import lower
 from trine.devices.errors import InputError, MissingExtra
 
 MEMBERS = re.compile(
-    r"models/model\.json|data/weights/(weight_\d+|model_weights_config\.json)"
-    r"|data/constants/(tensor_\d+|model_constants_config\.json)|data/sample_inputs/model\.pt"
+    r"models/model\.json|data/weights/(weight_\d+|model\.pt|model_weights_config\.json)"
+    r"|data/constants/(tensor_\d+|model\.pt|model_constants_config\.json)|data/sample_inputs/model\.pt"
     r"|archive_format|archive_version|byteorder|version|\.data/\w+|extra/.*"
 )
 TARGETS = re.compile(
@@ -115,7 +115,7 @@ def _examine(torch: Any, content: bytes, name: str) -> None:
     problems = [f"member {record}" for record in sorted(records) if not MEMBERS.fullmatch(record)]
     problems += [problem for document in documents.values() for problem in _suspicious(document)]
     for record, data in sorted(records.items()):
-        if record.startswith("data/sample_inputs/") and data:
+        if record.endswith(".pt") and data:
             try:
                 torch.load(io.BytesIO(data), weights_only=True)
             except Exception as reason:

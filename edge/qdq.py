@@ -116,7 +116,7 @@ class QdqWriter:
         return self.value(x.name), w, b
 
     def binary_inputs(self, step: Step) -> list[str]:
-        """Values of both operands of an Add or Mul step, one of which may be a constant."""
+        """Values of both operands of an Add, Mul or MatMul step, one of which may be a constant."""
         values = [self.value(name) for name in step.inputs]
         place = step.attributes["constant"]
         if place is not None:
@@ -134,7 +134,7 @@ def saturation(step: Step) -> tuple[int, int]:
 
 
 def to_qdq(program: IntegerProgram, activation_type: str = "int8") -> bytes:
-    """The program as a serialised ONNX model (opset 18); inputs and outputs float32 [batch, *shape].
+    """The program as a serialised ONNX model (opset OPSET); inputs and outputs float32 [batch, *shape].
 
     activation_type: "int8" or "uint8", how activations are stored. Deterministic bytes.
     """
@@ -149,6 +149,8 @@ def to_qdq(program: IntegerProgram, activation_type: str = "int8") -> bytes:
     for step in program.steps:
         kernels()[step.kernel].qdq(writer, step)
     for name in program.outputs:
+        if name in program.inputs:
+            continue  # handed through; ONNX lets a value be both
         writer.nodes.append(helper.make_node("Identity", [writer.value(name)], [name], name=f"{name}_out"))
     infos = [
         [
@@ -194,3 +196,30 @@ def run_qdq(
         codes = np.rint(real / tensor.scale) + tensor.zero_point
         results[name] = codes.astype(np.int8).reshape(count, *tensor.shape)
     return results
+
+
+def run_qdq_tensors(
+    model: bytes, program: IntegerProgram, inputs: dict[str, Array]
+) -> dict[str, NDArray[np.int8]]:
+    """Int8 codes of every tensor of the program in onnxruntime without optimisations; inputs {name: [n, *shape]}."""
+    import onnx
+    import onnxruntime
+
+    proto = onnx.load_from_string(model)
+    stored = next(i for i in proto.graph.initializer if i.name == f"{program.inputs[0]}_zero_point")
+    element = stored.data_type
+    raised = 128 if element == onnx.TensorProto.UINT8 else 0
+    written = {step.output for step in program.steps}
+    names = [name for name in program.tensors if name in program.inputs or name in written]
+    for name in names:
+        info = onnx.helper.make_tensor_value_info(f"{name}_quantized", element, None)
+        proto.graph.output.append(info)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    feed = {name: np.asarray(x, np.float32) for name, x in inputs.items()}
+    found = session.run([f"{name}_quantized" for name in names], feed)
+    return {name: (q.astype(np.int16) - raised).astype(np.int8) for name, q in zip(names, found, strict=True)}

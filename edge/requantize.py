@@ -11,7 +11,7 @@ only if their thresholds are; `equal_on_range` finds the thresholds of both by b
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,12 @@ class Requantizer:
         return (np.int64(1) << (self.shift.astype(np.int64) - 1)).astype(np.int32) + np.int32(
             self.zero_point
         ) * (np.int32(1) << self.shift)
+
+    def part(self, entries: NDArray[np.int64] | NDArray[np.bool_]) -> Requantizer:
+        """The requantiser of some channels, or of one entry a position."""
+        return replace(
+            self, ratio=self.ratio[entries], multiplier=self.multiplier[entries], shift=self.shift[entries]
+        )
 
     def apply(self, sums: NDArray[np.int64] | NDArray[np.int32], axis: int = 1) -> NDArray[np.int8]:
         """The definition: sums [..., channels on `axis`, ...] -> int8 of the same shape."""
@@ -191,11 +197,7 @@ def certify(
         ratio = ((input_scale * scale) / output_scale).astype(np.float32)
         requantizer = make_requantizer(ratio, low, high, zero_point, bounds)
         where = np.flatnonzero(open_)
-        part = Requantizer(
-            ratio[where], requantizer.multiplier[where], requantizer.shift[where],
-            requantizer.left, zero_point, *bounds,
-        )  # fmt: skip
-        open_[where] = ~equal_on_range(part, low[where], high[where])
+        open_[where] = ~equal_on_range(requantizer.part(where), low[where], high[where])
         if not open_.any():
             return requantizer, scale, Certificate(scale.size, int(nudged.sum()), int(low.min()), int(high.max()))
         nudged |= open_

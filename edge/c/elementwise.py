@@ -71,8 +71,8 @@ def expression(layer: LayerWriter, step: Step, a: str, b: str) -> str:
         return f"trine_add({a}, {b}, &{sums})"
     r = step.requantizer
     channel = layer.channels(r, [0])
-    product = f"({a} - ({p['a'][1]})) * ({b} - ({p['b'][1]}))"
-    return f"trine_requantize({product} * (1 << {r.left}), {channel}, {r.low}, {r.high})"
+    product = f"(int32_t)({a} - ({p['a'][1]})) * ({b} - ({p['b'][1]}))"
+    return f"trine_requantize({product} * {2**r.left}, {channel}, {r.low}, {r.high})"
 
 
 def softmax_layer(layer: LayerWriter, step: Step) -> None:

@@ -89,7 +89,7 @@ class Emitter:
         self.plan = plan_memory(operations, buffers)
         check(self.plan, operations, buffers)
         self.writer = SourceWriter(name, laid_out, self.schedule)
-        self.placed = {part for part, _ in self.plan.placed}
+        self.placed = frozenset(self.plan.placed)
         self.functions: list[str] = []
         self.calls: list[str] = []
         self.layers: list[tuple[str, str]] = []
@@ -109,7 +109,7 @@ class Emitter:
         if is_alias(self.laid_out, step) and ends[0] == ends[1]:
             return
         label = f"{index}_{identifier(step.name)}"
-        layer = LayerWriter(self.writer, step, label, frozenset(n for n in step.inputs if n in self.placed))
+        layer = LayerWriter(self.writer, step, label, frozenset(n for n in step.inputs if (n, step.output) in self.placed))
         kernels()[step.kernel].c(layer, step)
         if not layer.lines:
             return
@@ -132,6 +132,11 @@ class Emitter:
         """Write all layers and assemble header and source."""
         for index, at in enumerate(self.plan.order):
             self.add_layer(index, self.program.steps[at])
+        for i, name in enumerate(self.program.outputs):
+            if name in self.program.inputs:
+                self.writer.needed.add("copy")
+                size = self.program.tensors[name].size
+                self.calls.append(f"    trine_copy(out{i}, in{self.program.inputs.index(name)}, {size});")
         return CSources(self.name, self.header(), self.source(), self.plan, tuple(self.layers))
 
     def signature(self) -> str:
@@ -202,7 +207,7 @@ def finish_macro(program: IntegerProgram) -> str:
     if program.requantize == "tflite":
         value = f"(int8_t)trine_clamp(trine_tflite((sum), (c)->multiplier, (c)->shift) + (c)->addend, {low}, {high})"
     elif any(r.left for r in linear):
-        value = f"trine_requantize((sum) * (1 << (p)->left), (c), {low}, {high})"
+        value = f"trine_requantize((sum) * ((int32_t)1 << (p)->left), (c), {low}, {high})"
     else:
         value = f"trine_requantize((sum), (c), {low}, {high})"
     return f"#define TRINE_FINISH(sum, c, p) \\\n    ((void)(p), {value})\n"

@@ -24,8 +24,12 @@ class LaidOut:
 
     def stored_shape(self, name: str) -> Shape:
         """The shape as it lies in memory."""
+        return self.stored_beside(name, name)
+
+    def stored_beside(self, name: str, other: str) -> Shape:
+        """The shape read in the layout of another tensor; both layouts are the same bytes where they differ."""
         shape = self.program.tensors[name].shape
-        return (*shape[1:], shape[0]) if self.last[name] and len(shape) > 1 else shape
+        return (*shape[1:], shape[0]) if self.last[other] and len(shape) > 1 else shape
 
 
 def same_bytes(shape: Shape) -> bool:

@@ -145,21 +145,35 @@ def dense_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> in
 
 
 def matmul_layer(layer: LayerWriter, step: Step) -> None:
-    """Product of two activations, element by element of the result."""
-    a, b, y = (layer.tensor(name) for name in (*step.inputs, step.output))
-    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    batches = y.size // (m * n)
-    step_a = m * k if a.size == batches * m * k else 0
-    step_b = k * n if b.size == batches * k * n else 0
-    channel = layer.channels(step.requantizer, [0])
-    r = step.requantizer
-    layer.line(f"for (int32_t g = 0; g < {batches}; g++, x0 += {step_a}, x1 += {step_b})")
-    layer.line(f"    for (int32_t i = 0; i < {m}; i++)")
-    layer.line(f"        for (int32_t j = 0; j < {n}; j++) {{")
-    layer.line("            int32_t sum = 0;")
-    layer.line(f"            for (int32_t k = 0; k < {k}; k++)")
-    layer.line(
-        f"                sum += (x0[i * {k} + k] - ({a.zero_point})) * (x1[k * {n} + j] - ({b.zero_point}));"
-    )
-    layer.line(f"            *y++ = trine_requantize(sum * (1 << {r.left}), {channel}, {r.low}, {r.high});")
-    layer.line("        }")
+    """A product of stacks of matrices, value by value of the result; an axis of the stack may be repeated."""
+    sources, shapes, place = [], [], step.attributes["constant"]
+    for i, name in enumerate(step.inputs):
+        sources.append(f"x{i}")
+        shapes.append(layer.tensor(name).shape)
+    if place is not None:
+        constant = step.constants["constant"]
+        sources.insert(place, layer.array("constant", constant))
+        shapes.insert(place, constant.shape)
+    # A vector is a matrix of one row on the left, of one column on the right (NumPy's matmul).
+    a = shapes[0] if len(shapes[0]) > 1 else (1, *shapes[0])
+    b = shapes[1] if len(shapes[1]) > 1 else (*shapes[1], 1)
+    (m, k), n = a[-2:], b[-1]
+    stack = np.broadcast_shapes(a[:-2], b[:-2])
+    places = []
+    for matrix, size in ((a, m * k), (b, k * n)):
+        full = (1,) * (len(stack) - len(matrix) + 2) + tuple(matrix[:-2])
+        strides = [size * int(np.prod(full[i + 1 :])) if full[i] > 1 else 0 for i in range(len(full))]
+        places.append(" + ".join(f"g{i} * {stride}" for i, stride in enumerate(strides) if stride) or "0")
+    channel, r = layer.channels(step.requantizer, [0]), step.requantizer
+    for i, size in enumerate(stack):
+        layer.line(f"for (int32_t g{i} = 0; g{i} < {size}; g{i}++)")
+    layer.line(f"for (int32_t i = 0; i < {m}; i++)")
+    layer.line(f"    for (int32_t j = 0; j < {n}; j++) {{")
+    layer.line(f"        const int8_t *a = {sources[0]} + {places[0]} + i * {k};")
+    layer.line(f"        const int8_t *b = {sources[1]} + {places[1]} + j;")
+    layer.line("        int32_t sum = 0;")
+    layer.line(f"        for (int32_t k = 0; k < {k}; k++)")
+    zeros = [step.attributes[side][1] for side in "ab"]
+    layer.line(f"            sum += (int32_t)(a[k] - ({zeros[0]})) * (b[k * {n}] - ({zeros[1]}));")
+    layer.line(f"        *y++ = trine_requantize(sum * {2**r.left}, {channel}, {r.low}, {r.high});")
+    layer.line("    }")

@@ -52,7 +52,7 @@ def transpose_layer(layer: LayerWriter, step: Step) -> None:
 
 def relayout_layer(layer: LayerWriter, step: Step) -> None:
     """ONNX order to channels last, or back."""
-    shape = layer.stored_shape(step.inputs[0])
+    shape = layer.source.laid_out.stored_shape(step.inputs[0])
     rank = len(shape)
     if is_alias(layer.source.laid_out, step):
         copy_line(layer, step)

@@ -14,17 +14,23 @@ if TYPE_CHECKING:
 
 
 def pool_text(layer: LayerWriter, step: Step) -> str:
-    """A `trine_pool` initialiser."""
+    """A `trine_pool` initialiser; the cells that count are those of the image, or of the padding too."""
     x, a = layer.tensor(step.inputs[0]), step.attributes
-    kernel = a["kernel_shape"]
-    rank = len(kernel)
-    if step.kernel == "max_pool" or a["op"] == "AveragePool":
-        positions = layer.tensor(step.output).shape[1:]
-    else:
-        positions = (1,) * rank
+    rank = len(a["kernel_shape"])
+    begins, ends = a["pads"][:rank], a["pads"][rank:]
+    reach = [
+        s + b + e - (k - 1) * d - 1
+        for s, b, e, k, d in zip(x.shape[1:], begins, ends, a["kernel_shape"], a["dilations"], strict=True)
+    ]
+    positions = tuple(r // s + 1 for r, s in zip(reach, a["strides"], strict=True))
+    low, high = (0,) * rank, x.shape[1:]
+    if a.get("count_include_pad"):
+        low = tuple(-b for b in begins)
+        high = tuple(s + e - u for s, e, u in zip(x.shape[1:], ends, a["uncounted"], strict=True))
     values = (
-        *image(x.shape[1:], 1), x.shape[0], *image(kernel, 1), *image(a["strides"], 1),
-        *image(a.get("dilations", (1,) * rank), 1), *image(a["pads"][:rank], 0), *image(positions, 1),
+        *image(x.shape[1:], 1), x.shape[0], *image(a["kernel_shape"], 1), *image(a["strides"], 1),
+        *image(a["dilations"], 1), *image(begins, 0), *image(positions, 1),
+        *image(low, 0), *image(high, 1), x.zero_point,
     )  # fmt: skip
     return "{" + ", ".join(map(str, values)) + "}"
 
@@ -39,11 +45,11 @@ def mean_layer(layer: LayerWriter, step: Step) -> None:
     """AveragePool, GlobalAveragePool, ReduceMean over the spatial axes."""
     layer.need("pool")
     r = step.requantizer
-    zero_point, most = layer.tensor(step.inputs[0]).zero_point, step.attributes["most"]
-    counts = range(1, most + 1) if len(r.ratio) > 1 else [most]
     shape = layer.structure("trine_pool", "shape", pool_text(layer, step))
-    channels = layer.channels(r, [-zero_point * count for count in counts])
-    layer.line(f"trine_mean(x0, y, &{shape}, {channels}, {len(r.ratio)}, {r.left}, {r.low}, {r.high});")
+    channels = layer.channels(r, [0] * len(r.ratio))
+    # One count for all windows: entry 0 serves it, whatever the count.
+    least = step.attributes["least"] if len(r.ratio) > 1 else "INT32_MAX"
+    layer.line(f"trine_mean(x0, y, &{shape}, {channels}, {least}, {2**r.left}, {r.low}, {r.high});")
 
 
 def mean_axes_layer(layer: LayerWriter, step: Step) -> None:
@@ -64,5 +70,5 @@ def mean_axes_layer(layer: LayerWriter, step: Step) -> None:
         inner += "    "
     at = " + ".join(f"i{axis} * {strides[axis]}" for axis in range(len(x.shape)))
     layer.line(f"{inner}sum += x0[{at}];")
-    layer.line(f"{indent}    *y++ = trine_requantize(sum * (1 << {r.left}), {channel}, {r.low}, {r.high});")
+    layer.line(f"{indent}    *y++ = trine_requantize(sum * {2**r.left}, {channel}, {r.low}, {r.high});")
     layer.line(f"{indent}}}")

@@ -86,8 +86,8 @@ class LayerWriter:
         return self.program.tensors[name]
 
     def stored_shape(self, name: str) -> Shape:
-        """Shape of a tensor as it lies in memory."""
-        return self.source.laid_out.stored_shape(name)
+        """Shape of a tensor as it lies in memory, in the layout of the step's output."""
+        return self.source.laid_out.stored_beside(name, self.step.output)
 
     def need(self, *kernels: str) -> None:
         """Ask for kernel files."""

@@ -1,54 +1,79 @@
-/* Windows of a channels-last image for pooling. */
+/* Windows of a channels-last image for pooling; cells from `low` to before `high` count in a mean. */
 typedef struct {
     int32_t in_h, in_w, channels;
     int32_t taps_h, taps_w, stride_h, stride_w, dilation_h, dilation_w, top, left;
     int32_t out_h, out_w;
+    int32_t low_h, low_w, high_h, high_w;
+    int32_t zero_point;
 } trine_pool;
+
+/* Taps first..last - 1 of a window that begins at `start` lie in low..high - 1. */
+typedef struct {
+    int32_t first, last;
+} trine_taps;
+
+TRINE_INLINE trine_taps trine_inside(int32_t start, int32_t dilation, int32_t taps, int32_t low, int32_t high)
+{
+    trine_taps inside = {0, taps};
+    while (inside.first < taps && start + inside.first * dilation < low)
+        inside.first++;
+    while (inside.last > inside.first && start + (inside.last - 1) * dilation >= high)
+        inside.last--;
+    return inside;
+}
 
 TRINE_MAYBE_UNUSED static void trine_max_pool(const int8_t *x, int8_t *y, const trine_pool *s)
 {
-    for (int32_t oy = 0; oy < s->out_h; oy++)
+    int32_t line = s->dilation_h * s->in_w * s->channels, next = s->dilation_w * s->channels;
+    for (int32_t oy = 0; oy < s->out_h; oy++) {
+        int32_t iy = oy * s->stride_h - s->top;
+        trine_taps v = trine_inside(iy, s->dilation_h, s->taps_h, 0, s->in_h);
         for (int32_t ox = 0; ox < s->out_w; ox++, y += s->channels) {
-            int32_t first = 1;
-            for (int32_t ky = 0; ky < s->taps_h; ky++)
-                for (int32_t kx = 0; kx < s->taps_w; kx++) {
-                    int32_t iy = oy * s->stride_h - s->top + ky * s->dilation_h;
-                    int32_t ix = ox * s->stride_w - s->left + kx * s->dilation_w;
-                    if (iy < 0 || iy >= s->in_h || ix < 0 || ix >= s->in_w)
-                        continue;
-                    const int8_t *from = x + (iy * s->in_w + ix) * s->channels;
-                    for (int32_t c = 0; c < s->channels; c++)
-                        if (first || from[c] > y[c])
-                            y[c] = from[c];
-                    first = 0;
-                }
-        }
-}
-
-/* Means of windows; `channel` holds an entry for each count of values, or a single one. */
-TRINE_MAYBE_UNUSED static void trine_mean(const int8_t *x, int8_t *y, const trine_pool *s,
-                                          const trine_channel *channel, int32_t entries, int32_t left_shift,
-                                          int32_t low, int32_t high)
-{
-    for (int32_t oy = 0; oy < s->out_h; oy++)
-        for (int32_t ox = 0; ox < s->out_w; ox++, y += s->channels) {
-            int32_t y0 = oy * s->stride_h - s->top, x0 = ox * s->stride_w - s->left;
-            int32_t y1 = y0 + s->taps_h, x1 = x0 + s->taps_w;
-            y0 = y0 < 0 ? 0 : y0, x0 = x0 < 0 ? 0 : x0;
-            y1 = y1 > s->in_h ? s->in_h : y1, x1 = x1 > s->in_w ? s->in_w : x1;
-            int32_t count = (y1 - y0) * (x1 - x0);
-            const trine_channel *r = channel + (entries > 1 ? count - 1 : 0);
-            /* Padding that counts holds the zero point: bias is for the whole window, so give back what is missing. */
-            int32_t missing = entries > 1 ? 0 : s->taps_h * s->taps_w - count;
-            int32_t start = r->bias - (missing ? missing * (r->bias / (s->taps_h * s->taps_w)) : 0);
+            int32_t ix = ox * s->stride_w - s->left;
+            trine_taps h = trine_inside(ix, s->dilation_w, s->taps_w, 0, s->in_w);
+            int32_t start = (iy + v.first * s->dilation_h) * s->in_w + ix + h.first * s->dilation_w;
             for (int32_t c = 0; c < s->channels; c++) {
-                int32_t sum = start;
-                for (int32_t iy = y0; iy < y1; iy++) {
-                    const int8_t *from = x + (iy * s->in_w + x0) * s->channels + c;
-                    for (int32_t ix = x0; ix < x1; ix++, from += s->channels)
-                        sum += *from;
+                const int8_t *row = x + start * s->channels + c;
+                int32_t best = -128;
+                for (int32_t ky = v.first; ky < v.last; ky++, row += line) {
+                    const int8_t *from = row;
+                    for (int32_t kx = h.first; kx < h.last; kx++, from += next)
+                        best = *from > best ? *from : best;
                 }
-                y[c] = trine_requantize(sum * (1 << left_shift), r, low, high);
+                y[c] = (int8_t)best;
             }
         }
+    }
+}
+
+/* Means of windows; `channel` holds an entry for each count from `least` on, or a single one for all. */
+TRINE_MAYBE_UNUSED static void trine_mean(const int8_t *x, int8_t *y, const trine_pool *s,
+                                          const trine_channel *channel, int32_t least, int32_t scale_up,
+                                          int32_t low, int32_t high)
+{
+    int32_t line = s->dilation_h * s->in_w * s->channels, next = s->dilation_w * s->channels;
+    for (int32_t oy = 0; oy < s->out_h; oy++) {
+        int32_t iy = oy * s->stride_h - s->top;
+        trine_taps v = trine_inside(iy, s->dilation_h, s->taps_h, 0, s->in_h);
+        trine_taps counted_v = trine_inside(iy, s->dilation_h, s->taps_h, s->low_h, s->high_h);
+        for (int32_t ox = 0; ox < s->out_w; ox++, y += s->channels) {
+            int32_t ix = ox * s->stride_w - s->left;
+            trine_taps h = trine_inside(ix, s->dilation_w, s->taps_w, 0, s->in_w);
+            trine_taps counted_h = trine_inside(ix, s->dilation_w, s->taps_w, s->low_w, s->high_w);
+            int32_t count = (counted_v.last - counted_v.first) * (counted_h.last - counted_h.first);
+            const trine_channel *r = channel + (count > least ? count - least : 0);
+            int32_t zero = -s->zero_point * (v.last - v.first) * (h.last - h.first);
+            int32_t start = (iy + v.first * s->dilation_h) * s->in_w + ix + h.first * s->dilation_w;
+            for (int32_t c = 0; c < s->channels; c++) {
+                const int8_t *row = x + start * s->channels + c;
+                int32_t sum = zero;
+                for (int32_t ky = v.first; ky < v.last; ky++, row += line) {
+                    const int8_t *from = row;
+                    for (int32_t kx = h.first; kx < h.last; kx++, from += next)
+                        sum += *from;
+                }
+                y[c] = trine_requantize(sum * scale_up, r, low, high);
+            }
+        }
+    }
 }

@@ -14,15 +14,15 @@ from trine.edge.c.linear import dense_layer, dense_scratch
 from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
 from trine.edge.operators.conv import exact_float, lower_linear
-from trine.edge.operators.matmul import lower_dynamic
+from trine.edge.operators.matmul import lower_general
 from trine.edge.program import Int8, IntegerProgram, Step
 from trine.edge.qdq import QdqWriter
 
 
 def lower(lowering: Lowering, node: Node) -> Step:
-    if node.op == "MatMul" and not lowering.is_constant(node.inputs[1]):
-        return lower_dynamic(lowering, node)
-    weight = lowering.graph.constants[node.inputs[1]]
+    weight = lowering.graph.constants.get(node.inputs[1])
+    if weight is None or weight.ndim != 2:
+        return lower_general(lowering, node)
     if node.op == "MatMul":
         weight = weight.T
     return lower_linear(lowering, node, "dense", np.ascontiguousarray(weight), {})

@@ -1,5 +1,4 @@
-"""Choose each activation's range, and each layer's weight clipping, by the error it causes at the network's
-output.
+"""Choose each activation's range, and each layer's weight clipping, by the output error they cause.
 
 One tensor at a time is quantised inside the float network, with each candidate, and the rest of the network
 is run on: the candidate whose final output is nearest to the float output is taken.

@@ -8,7 +8,7 @@ extremes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,14 @@ SAMPLE = 4096
 
 @dataclass(frozen=True)
 class Extremes:
-    """Least and greatest value of an activation for each channel (first axis): float32 [channels]."""
+    """Least and greatest value of an activation for each channel (first axis): float32 [channels].
+
+    reached_by: the examples {input: float32 [*shape]} that led to the least and to the greatest value of all.
+    """
 
     low: NDArray[np.float32]
     high: NDArray[np.float32]
+    reached_by: tuple[Mapping[str, Array], ...] = ()
 
     @property
     def range(self) -> tuple[float, float]:
@@ -35,7 +39,7 @@ class Extremes:
 
     def divided(self, by: NDArray[np.float32]) -> Extremes:
         """Those of the same activation after each channel was divided by a positive number."""
-        return Extremes((self.low / by).astype(np.float32), (self.high / by).astype(np.float32))
+        return replace(self, low=(self.low / by).astype(np.float32), high=(self.high / by).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -101,16 +105,36 @@ def extremes(
     """
     low: dict[str, Array] = {}
     high: dict[str, Array] = {}
+    lowest: dict[str, Mapping[str, Array]] = {}
+    highest: dict[str, Mapping[str, Array]] = {}
     for seen, inputs in stream(examples, batch):
         for name, x in activations(graph, inputs, set(names)):
             least, most = by_first_axis(x.min(axis=0)).min(axis=1), by_first_axis(x.max(axis=0)).max(axis=1)
+            if name not in low or least.min() < low[name].min():
+                lowest[name] = example_of(inputs, int(x.argmin()) * len(x) // x.size)
+            if name not in high or most.max() > high[name].max():
+                highest[name] = example_of(inputs, int(x.argmax()) * len(x) // x.size)
             low[name] = np.minimum(low[name], least) if name in low else least
             high[name] = np.maximum(high[name], most) if name in high else most
         progress("ranges", seen, examples.count)
     if not low:
         raise InputError("the calibration set is empty: give at least one example (a few hundred are better)")
     refuse(graph, low, high)
-    return {name: Extremes(low[name], high[name]) for name in names}
+    return {name: Extremes(low[name], high[name], (lowest[name], highest[name])) for name in names}
+
+
+def example_of(batch: Mapping[str, Array], index: int) -> dict[str, Array]:
+    """One example of a batch, copied out of it."""
+    return {name: np.array(x[index], np.float32) for name, x in batch.items()}
+
+
+def outermost(found: Mapping[str, Extremes]) -> list[Mapping[str, Array]]:
+    """The examples that reached any activation's least or greatest value, each once, in a fixed order."""
+    unique: dict[bytes, Mapping[str, Array]] = {}
+    for extreme in found.values():
+        for example in extreme.reached_by:
+            unique.setdefault(b"".join(example[name].tobytes() for name in sorted(example)), example)
+    return list(unique.values())
 
 
 def by_first_axis(x: Array) -> Array:

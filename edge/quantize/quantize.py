@@ -1,5 +1,4 @@
-"""From a float network and calibration examples to the integer program; a refinement stays only when it
-helps.
+"""From a float network and calibration examples to the integer program, keeping only what helps.
 
 Order, as in the standard post-training pipeline of Nagel et al. 2021 (arXiv 2106.08295) but with the ranges
 chosen before the biases are corrected, because the correction needs them: equalise, choose activation ranges,
@@ -23,21 +22,26 @@ from trine.edge.program import IntegerProgram
 from trine.edge.quantize.bias import correct_biases
 from trine.edge.quantize.choose import Choice, WeightChoice, choose_ranges, choose_weight_clips
 from trine.edge.quantize.equalize import Equalized, equalize
-from trine.edge.quantize.histogram import SAMPLE, Extremes, extremes, histograms
+from trine.edge.quantize.histogram import SAMPLE, Extremes, extremes, histograms, outermost
 from trine.edge.quantize.ranges import METHODS, Range
 from trine.edge.quantize.receipt import Findings, LayerReceipt, receipts
 from trine.edge.quantize.replay import Reference, decibels, output_noise, scored
 from trine.edge.quantize.samples import (
+    LEAST_HELD_OUT,
     Batches,
     Progress,
     affordable,
     gather,
+    in_batches,
+    joined,
     silent,
+    size_of,
     split,
 )
 from trine.edge.requantize import Certificate
 
-CLOSE_LOOK = 512  # examples looked at closely: half to derive from, half held out
+CLOSE_LOOK = 256  # at most so many examples to derive refinements from, and as many held out
+TRIALS = 6  # programs that are measured on the held-out examples
 CLEAR_GAIN_DB = 1.0  # a gain of one tensor's range, at the output, that is taken when not all gains add up
 BUDGET_MACS = 4e10  # for choosing ranges; a few seconds of one core
 
@@ -99,9 +103,7 @@ class Plan:
 
 @dataclass
 class Trials:
-    """The best plan so far, and how it was come to. `held`: examples nothing was derived from, if
-    possible.
-    """
+    """The best plan so far, and how it was come to. `held`: examples that nothing was derived from."""
 
     plan: Plan
     lowered: Lowered
@@ -114,9 +116,9 @@ class Trials:
     @staticmethod
     def start(plan: Plan, requantize: str, held: Mapping[str, Array]) -> Trials:
         """Lower the first plan and measure it."""
-        exact = plan.graph.run(held)
+        exact = in_batches(plan.graph.run, held)
         lowered = lower(plan.graph, plan.ranges, requantize, plan.clips)
-        noise = output_noise(exact, lowered.program.run_float(held))
+        noise = output_noise(exact, in_batches(lowered.program.run_float, held))
         return Trials(plan, lowered, noise, requantize, held, exact)
 
     def consider(self, name: str, plan: Plan, detail: str) -> bool:
@@ -126,7 +128,7 @@ class Trials:
         except ValueError as error:  # the refinement asks for sums or scales that int32 cannot hold
             self.decisions.append(Decision(name, decibels(self.noise), -np.inf, False, f"{detail}; {error}"))
             return False
-        noise = output_noise(self.exact, lowered.program.run_float(self.held))
+        noise = output_noise(self.exact, in_batches(lowered.program.run_float, self.held))
         kept = noise < self.noise
         self.decisions.append(Decision(name, decibels(self.noise), decibels(noise), kept, detail))
         if kept:
@@ -151,9 +153,12 @@ def quantize(
     report = progress or silent
     names = observed(graph)
     found = extremes(graph, names, examples, batch, report)
-    runs = max(len(names) * len(METHODS), 1)
-    close = affordable(graph, runs, CLOSE_LOOK // 2, BUDGET_MACS)
-    derive, held = split(gather(examples, batch, 2 * close))
+    close = affordable(graph, len(names) * len(METHODS), CLOSE_LOOK, BUDGET_MACS)
+    judges = max(affordable(graph, TRIALS, CLOSE_LOOK, BUDGET_MACS), LEAST_HELD_OUT)
+    derive, held = split(gather(examples, batch, 2 * judges), close)
+    # Rare examples are what clipping harms, and an even spread of a large set hardly holds any.
+    rare = outermost(found)
+    derive, held = joined(derive, rare[0::2]), joined(held, rare[1::2] or rare)
     try:
         trials = Trials.start(Plan(scored(graph), _minmax(found)), requantize, held)
     except ValueError as error:
@@ -166,10 +171,7 @@ def quantize(
     weights = choose_weight_clips(reference)
     _try_clips(trials, weights)
     _try_biases(trials, reference)
-    notes = _notes(examples.count, _count(derive), _count(held))
-    findings = Findings(
-        Reference.of(equal, held), trials.lowered, choices, methods, weights, trials.plan.clips
-    )
+    findings = Findings(reference, trials.lowered, choices, methods, weights, trials.plan.clips)
     program = replace(trials.lowered.program, outputs=graph.outputs)
     return Quantized(
         program=program,
@@ -178,13 +180,9 @@ def quantize(
         decisions=tuple(trials.decisions),
         graph=replace(trials.plan.graph, outputs=graph.outputs),
         scores_db=decibels(trials.noise),
-        sqnr_db=decibels(output_noise(graph.run(held), program.run_float(held))),
-        notes=notes,
+        sqnr_db=decibels(output_noise(in_batches(graph.run, held), in_batches(program.run_float, held))),
+        notes=_notes(examples.count, size_of(derive), size_of(held)),
     )
-
-
-def _count(samples: Mapping[str, Array]) -> int:
-    return len(next(iter(samples.values())))
 
 
 def _minmax(found: Mapping[str, Extremes]) -> dict[str, Range]:
@@ -206,9 +204,7 @@ def _try_equalization(trials: Trials, found: dict[str, Extremes]) -> dict[str, E
 
 
 def _try_ranges(trials: Trials, choices: Mapping[str, Choice]) -> dict[str, str]:
-    """Use the chosen activation ranges if they help together, else only the clear gains; the methods that
-    stand.
-    """
+    """Use the chosen ranges if they help together, else only the clear gains; returns the methods kept."""
     clear = [name for name, choice in choices.items() if choice.gain_db >= CLEAR_GAIN_DB]
     every = [name for name, choice in choices.items() if choice.method != "minmax"]
     methods = dict.fromkeys(choices, "minmax")
@@ -244,8 +240,8 @@ def _try_biases(trials: Trials, reference: Reference) -> None:
 
 def _notes(count: int, derived: int, held: int) -> tuple[str, ...]:
     """How the calibration examples were used, for the receipt."""
-    both = "the same examples" if derived == count else "others"
+    which = "others" if count >= 2 * LEAST_HELD_OUT else f"all {held} of them, being too few to hold any back"
     counted = f"the least and greatest values are those of all {count} calibration examples"
     if count > SAMPLE:
         counted += f"; the histograms count {SAMPLE} of them, evenly spread"
-    return (counted, f"refinements derived on {derived} examples, decided on {held} ({both}), evenly spread")
+    return (counted, f"refinements derived on {derived} examples, evenly spread, decided on {held}: {which}")

@@ -39,8 +39,7 @@ def percentile(h: Histogram, percent: float) -> Range:
 
 
 def divergence(counts: NDArray[np.int64], start: int, stop: int) -> float:
-    """Kullback-Leibler divergence, in nats, of a histogram from its 256-level version clipped to [start,
-    stop).
+    """Kullback-Leibler divergence in nats of a histogram from its 256 levels, clipped to bins start to stop.
 
     As Migacz 2017: what lies outside is added to the outer bins of the reference but not of the quantised
     one, whose levels spread their mass evenly over their bins that are not empty.

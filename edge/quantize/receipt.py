@@ -99,9 +99,7 @@ def receipts(findings: Findings) -> tuple[LayerReceipt, ...]:
 def alone(
     reference: Reference, tensor: QuantizedTensor, step: Step, node: Node, weights: Mapping[str, Array]
 ) -> Array:
-    """A step's output when only its own weights and output are quantised; what only moves values adds
-    nothing.
-    """
+    """A step's output when only it is quantised; a step that only moves values adds nothing."""
     if node.op in SHARES_INPUT:
         return reference.values[step.output]
     graph = reference.graph
@@ -113,9 +111,7 @@ def alone(
 
 
 def _receipt(findings: Findings, step: Step, node: Node | None, codes: Array, own: Array) -> LayerReceipt:
-    """The receipt of one step but for its share. codes: what the program made; own: what the step alone
-    makes.
-    """
+    """One receipt without its share. codes: what the program made; own: what the step alone makes."""
     tensor = findings.lowered.program.tensors[step.output]
     exact = findings.reference.values[step.output]
     low, high = (float(tensor.dequantize(np.array(q))) for q in (QMIN, QMAX))

@@ -36,8 +36,7 @@ def output_noise(exact: Mapping[str, Array], approximate: Mapping[str, Array]) -
 
 
 def scored(graph: Graph) -> Graph:
-    """The same network with its scores as outputs: what goes into a closing Softmax or Sigmoid, else the
-    output.
+    """The same network with its scores as outputs: what a closing Softmax or Sigmoid reads.
 
     Error is judged there. Behind a Softmax nearly all of it comes from the few examples near a class border,
     so a comparison on a few hundred examples would be decided by chance: measured on the MLPerf Tiny keyword

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from trine.compilers.graph import Array, Graph
 from trine.devices.errors import InputError
 
 Progress = Callable[[str, int, int], None]  # what is being done, examples done, examples in all
+LEAST = 8  # examples looked at closely however large the network
 LEAST_HELD_OUT = 64  # fewer than twice as many are not split: verdicts on 32 were seen to be chance
 MEMORY_BYTES = 64 * 2**20  # of float activations kept at once for the examples that are looked at closely
 
@@ -42,20 +43,18 @@ def spread_indices(count: int, wanted: int) -> NDArray[np.int64]:
 def stream(
     examples: Batches, size: int, wanted: int | None = None
 ) -> Iterator[tuple[int, Mapping[str, Array]]]:
-    """Yield (examples passed so far, batch of up to about `size`); with `wanted`, only so many, evenly
-    spread.
-    """
+    """Yield (examples passed, batch of about `size`); with `wanted`, only so many, evenly spread."""
     seen = 0
     if wanted is None or wanted >= examples.count:
         for batch in examples.batches(size):
-            seen += len(next(iter(batch.values())))
+            seen += size_of(batch)
             yield seen, batch
         return
     picked = spread_indices(examples.count, wanted)
     waiting: list[Mapping[str, Array]] = []
     kept = 0
     for batch in examples.batches(size):
-        first, seen = seen, seen + len(next(iter(batch.values())))
+        first, seen = seen, seen + size_of(batch)
         here = picked[np.searchsorted(picked, first) : np.searchsorted(picked, seen)] - first
         if here.size:
             waiting.append({name: x[here] for name, x in batch.items()})
@@ -74,12 +73,35 @@ def gather(examples: Batches, size: int, wanted: int) -> dict[str, Array]:
     return {name: np.concatenate([np.asarray(part[name], np.float32) for part in parts]) for name in parts[0]}
 
 
-def split(samples: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
-    """(to derive from, held out): every other example each, or all for both when there are too few."""
-    count = len(next(iter(samples.values())))
-    if count < 2 * LEAST_HELD_OUT:
-        return dict(samples), dict(samples)
-    return {n: x[0::2] for n, x in samples.items()}, {n: x[1::2] for n, x in samples.items()}
+def size_of(samples: Mapping[str, Array]) -> int:
+    """Number of examples in {input: [n, *shape]}."""
+    return len(next(iter(samples.values())))
+
+
+def split(samples: Mapping[str, Array], most: int) -> tuple[dict[str, Array], dict[str, Array]]:
+    """(to derive from, held out): every other example each, or all for both when there are too few.
+
+    most: of the examples to derive from; they stay evenly spread.
+    """
+    apart = size_of(samples) >= 2 * LEAST_HELD_OUT
+    derive = {name: x[0::2] if apart else x for name, x in samples.items()}
+    held = {name: x[1::2] if apart else x for name, x in samples.items()}
+    picked = spread_indices(size_of(derive), most)
+    return {name: x[picked] for name, x in derive.items()}, held
+
+
+def joined(samples: Mapping[str, Array], more: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Samples {input: [n, *shape]} with single examples {input: [*shape]} after them."""
+    return {name: np.concatenate([x, *(one[name][None] for one in more)]) for name, x in samples.items()}
+
+
+def in_batches(
+    run: Callable[[Mapping[str, Array]], Mapping[str, Array]], samples: Mapping[str, Array], size: int = 64
+) -> dict[str, Array]:
+    """Run a network on samples {input: [n, *shape]}, `size` at a time so that memory stays small."""
+    count = size_of(samples)
+    parts = [run({n: x[i : i + size] for n, x in samples.items()}) for i in range(0, count, size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def affordable(graph: Graph, runs: int, most: int, budget_macs: float) -> int:
@@ -87,4 +109,4 @@ def affordable(graph: Graph, runs: int, most: int, budget_macs: float) -> int:
     floats = sum(tensor.size for tensor in graph.tensors.values())
     by_memory = MEMORY_BYTES // max(4 * floats, 1)
     by_work = int(budget_macs / max(graph.macs() * runs, 1))
-    return int(np.clip(min(by_memory, by_work), 8, most))
+    return int(np.clip(min(by_memory, by_work), LEAST, most))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -244,16 +245,20 @@ def export(net: BeatNet, beats: Beats, path: Path) -> None:
     """Write the folded network as ONNX, weights inside, names `beat`, `rr` and `logits`, any batch size."""
     import onnx
 
-    program = torch.onnx.export(
-        deployable(net),
-        (beats.beat[:2], beats.rr[:2]),
-        input_names=["beat", "rr"],
-        output_names=["logits"],
-        dynamic_shapes={"beat": {0: "batch"}, "rr": {0: "batch"}},
-        opset_version=18,
-        dynamo=True,
-        verbose=False,
-    )
+    batch = {0: torch.export.Dim("batch")}
+    with warnings.catch_warnings():
+        # The exporter warns of its own use of older torch functions.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            deployable(net),
+            (beats.beat[:2], beats.rr[:2]),
+            input_names=["beat", "rr"],
+            output_names=["logits"],
+            dynamic_shapes={"beat": batch, "rr": batch},
+            opset_version=18,
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None
     model = program.model_proto
     # The exporter's notes hold paths of this machine and change from run to run.

@@ -41,8 +41,9 @@ def test_batch_norm_shape_arithmetic_and_dropout_are_gone(tmp_path: Path) -> Non
     assert graph.name == "net"
 
 
-def test_a_batch_of_one_reads_like_a_free_one(tmp_path: Path) -> None:
-    free, fixed = read(small_cnn("n"), tmp_path), read(small_cnn(1), tmp_path)
+@pytest.mark.parametrize("batch", [1, None, -1])
+def test_a_batch_of_one_or_unknown_reads_like_a_named_one(batch: int | None, tmp_path: Path) -> None:
+    free, fixed = read(small_cnn("n"), tmp_path), read(small_cnn(batch), tmp_path)
     x = {"x": draw(9, 5, 1, 32)}
     np.testing.assert_array_equal(free.run(x)["y"], fixed.run(x)["y"])
 
@@ -213,10 +214,21 @@ def test_an_output_that_no_input_reaches(tmp_path: Path) -> None:
         read(model(nodes, [tensor("x", ["n", 4])], ["y", "k"], {"w": draw(1, 4)}), tmp_path)
 
 
+def test_a_small_constant_of_shape_is_computed(tmp_path: Path) -> None:
+    three = onnx.numpy_helper.from_array(np.array([3], np.float32))
+    nodes = [node("ConstantOfShape", ["shape"], ["k"], value=three), node("Add", ["x", "k"], ["y"])]
+    constants = {"shape": np.array([1, 2, 4], np.int64)}
+    graph = same(model(nodes, [tensor("x", ["n", 2, 4])], ["y"], constants), tmp_path)
+    assert [n.op for n in graph.nodes] == ["Add"]
+
+
+@pytest.mark.parametrize("op", ["ConstantOfShape", "Expand", "Tile"])
 @pytest.mark.parametrize("leading_ones", [1, 24])
-def test_a_constant_of_any_size_is_not_computed(leading_ones: int, tmp_path: Path) -> None:
-    nodes = [node("ConstantOfShape", ["huge"], ["k"]), node("Add", ["x", "k"], ["y"])]
-    constants = {"huge": np.array([1] * leading_ones + [1 << 13, 1 << 13], np.int64)}
+def test_a_constant_of_any_size_is_not_computed(op: str, leading_ones: int, tmp_path: Path) -> None:
+    start = [] if op == "ConstantOfShape" else ["one"]
+    nodes = [node(op, [*start, "huge"], ["k"]), node("Add", ["x", "k"], ["y"])]
+    shape = [1] * leading_ones + [1 << 13, 1 << 13]
+    constants = {"huge": np.array(shape, np.int64), "one": np.ones([1] * len(shape), np.float32)}
     tracemalloc.start()
     try:
         with pytest.raises(InputError):

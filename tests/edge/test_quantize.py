@@ -182,7 +182,7 @@ def test_tflite_rounding_is_quantised_too() -> None:
 
 def test_few_examples_serve_both_ways_and_the_note_says_so() -> None:
     graph = plain()
-    assert "the same examples" in quantize(graph, normal(graph, 20)).notes[1]
+    assert "too few to hold any back" in quantize(graph, normal(graph, 20)).notes[1]
     assert "others" in quantize(graph, normal(graph, 200)).notes[1]
 
 

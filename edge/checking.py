@@ -1,0 +1,87 @@
+"""`trine check`: will a model lower and fit, every obstacle at once, without calibration data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trine.compilers.graph import Graph, Shape
+from trine.compilers.report import Fit
+from trine.compilers.source import load_source
+from trine.devices import EdgeDevice
+from trine.devices.errors import InputError
+from trine.edge.c.emit import emit_c
+from trine.edge.fit import remedies_for, static_fit
+from trine.edge.lower import lower, observed
+from trine.edge.target import TARGET, runs_onnx
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What `trine check` found; `remedies` are given when the model does not fit."""
+
+    model: str
+    device: str
+    macs: int
+    parameters: int
+    operators: Mapping[str, int]
+    fit: Sequence[Fit]
+    remedies: Sequence[str]
+
+    @property
+    def ok(self) -> bool:
+        """Lowers and fits."""
+        return all(fit.ok for fit in self.fit)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of `trine check --json`."""
+        return {
+            "model": self.model, "device": self.device, "macs": self.macs, "parameters": self.parameters,
+            "operators": dict(self.operators), "fit": [f.as_json() for f in self.fit], "ok": self.ok,
+            "remedies": list(self.remedies),
+        }  # fmt: skip
+
+    def text(self) -> str:
+        """For reading."""
+        operators = ", ".join(f"{count} {op}" for op, count in self.operators.items())
+        lines = [
+            f"{self.model} for {self.device}: every node lowers ({operators})",
+            f"  {self.macs:,} multiply-accumulates, {self.parameters:,} parameters",
+        ]
+        for f in self.fit:
+            there = "limit not published" if f.available is None else f"of {f.available:,} {f.unit}"
+            lines.append(f"  {f.limit}: {f.used:,} {there} ({f.how}){'' if f.ok else '  DOES NOT FIT'}")
+        lines += [f"  {i}. {text}" for i, text in enumerate(self.remedies, 1)]
+        return "\n".join(lines)
+
+
+def check_edge(source: Path, device: EdgeDevice, shapes: Mapping[str, Shape]) -> CheckReport:
+    """Lower with made-up ranges, which decide no size, and lay out memory. Raises InputError with all obstacles."""
+    graph = load_source(source, shapes)
+    obstacles = TARGET.obstacles(graph, device)
+    if obstacles:
+        raise InputError(f"{source.name} cannot be compiled for {device.name}:\n  " + "\n  ".join(obstacles))
+    fit = memory_of(graph, device)
+    counts: dict[str, int] = {}
+    for node in graph.nodes:
+        counts[node.op] = counts.get(node.op, 0) + 1
+    program = lower(graph, made_up(graph)).program
+    sources = None if runs_onnx(device) else emit_c(program, device.core)
+    remedies = [] if all(f.ok for f in fit) else remedies_for(program, sources, device, fit)
+    return CheckReport(source.name, device.name, graph.macs(), graph.parameters(), counts, fit, remedies)
+
+
+def made_up(graph: Graph) -> dict[str, tuple[float, float]]:
+    """A range for every activation; sizes do not depend on it."""
+    return dict.fromkeys(observed(graph), (-1.0, 1.0))
+
+
+def memory_of(graph: Graph, device: EdgeDevice) -> list[Fit]:
+    """RAM and flash by arithmetic."""
+    program = lower(graph, made_up(graph)).program
+    if runs_onnx(device):
+        weights = sum(a.nbytes for step in program.steps for a in step.constants.values())
+        return [Fit("ram", weights, device.ram_bytes, "B", "modelled")]
+    return static_fit(device, emit_c(program, device.core), program)

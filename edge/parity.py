@@ -1,0 +1,186 @@
+"""Every print of a program against its definition: C on the host, C on the emulated core, QDQ in onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trine.compilers.examples import Examples
+from trine.compilers.graph import Array
+from trine.compilers.report import Parity
+from trine.edge.emulate import Entry, HostCompiler, HostMachine, Machine
+from trine.edge.program import Int8, IntegerProgram
+from trine.edge.qdq import run_qdq
+
+FLOAT_KERNELS = frozenset({"softmax", "table"})  # onnxruntime computes these in float32: one step apart is allowed
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Examples a print is compared on: float inputs, their int8 codes, and the definition's int8 outputs."""
+
+    inputs: Mapping[str, Array]
+    codes: Mapping[str, Int8]
+    outputs: Mapping[str, Int8]
+
+    @property
+    def count(self) -> int:
+        """How many examples."""
+        return len(next(iter(self.codes.values())))
+
+    def head(self, count: int) -> Sample:
+        """`count` of them, evenly spread."""
+        take = np.linspace(0, self.count - 1, min(count, self.count)).astype(int)
+        return Sample(*({k: v[take] for k, v in part.items()} for part in (self.inputs, self.codes, self.outputs)))
+
+
+def draw(program: IntegerProgram, examples: Examples, count: int) -> Sample:
+    """`count` examples, evenly spread over the file, through the definition."""
+    chosen = np.unique(np.linspace(0, examples.count - 1, min(count, examples.count)).astype(int))
+    parts: dict[str, list[Array]] = {name: [] for name in program.inputs}
+    start = 0
+    for batch in examples.batches(256):
+        size = len(next(iter(batch.values())))
+        here = chosen[(chosen >= start) & (chosen < start + size)] - start
+        for name in program.inputs:
+            parts[name].append(batch[name][here])
+        start += size
+    inputs = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+    codes = program.quantize(inputs)
+    outputs: dict[str, list[Int8]] = {name: [] for name in program.outputs}
+    for i in range(0, len(chosen), 64):
+        for name, q in program.run({k: v[i : i + 64] for k, v in codes.items()}).items():
+            outputs[name].append(q)
+    return Sample(inputs, codes, {name: np.concatenate(pieces) for name, pieces in outputs.items()})
+
+
+def difference(
+    against: str, program: IntegerProgram, sample: Sample, found: Mapping[str, Int8], exact: bool = True, note: str = ""
+) -> Parity:
+    """Compare outputs with the definition's."""
+    gaps = [np.abs(found[n].astype(int) - sample.outputs[n].astype(int)).ravel() for n in program.outputs]
+    gap = np.concatenate(gaps)
+    return Parity(
+        against, sample.count, gap.size, int((gap > 0).sum()), int(gap.max(initial=0)), exact, note
+    )
+
+
+def entry_of(program: IntegerProgram, name: str) -> Entry:
+    """The C entry function of a program printed under `name`."""
+    sizes = [tuple(program.tensors[n].size for n in names) for names in (program.inputs, program.outputs)]
+    return Entry(f"trine_{name}_run", sizes[0], sizes[1])
+
+
+def run_machine(machine: Machine | HostMachine, program: IntegerProgram, sample: Sample) -> dict[str, Int8]:
+    """int8 outputs of a machine on a sample."""
+    flat = [sample.codes[name].reshape(sample.count, -1) for name in program.inputs]
+    outputs = machine.run(flat)
+    return {
+        name: out.reshape(sample.count, *program.tensors[name].shape)
+        for name, out in zip(program.outputs, outputs, strict=True)
+    }
+
+
+def on_host(program: IntegerProgram, sample: Sample, c_dir: Path, entry: Entry) -> Parity:
+    """The emitted C, compiled by this machine's compiler."""
+    compiler = HostCompiler()
+    with HostMachine(c_dir, entry, compiler) as machine:
+        return difference(
+            f"C on the host ({compiler.version})", program, sample, run_machine(machine, program, sample)
+        )
+
+
+def in_onnxruntime(program: IntegerProgram, sample: Sample, model: bytes) -> list[Parity]:
+    """The QDQ print, with all graph optimisations and with none."""
+    import onnxruntime
+
+    results = []
+    inputs = dict(sample.inputs)
+    for optimize in (True, False):
+        found = run_qdq(model, program, inputs, optimize)
+        what = "all" if optimize else "no"
+        against = f"onnxruntime {onnxruntime.__version__}, {what} graph optimisations"
+        parity = difference(against, program, sample, found)
+        if parity.differing:
+            note = explain(program, sample, model, found, optimize)
+            parity = difference(against, program, sample, found, exact=not note, note=note)
+        results.append(parity)
+    return results
+
+
+def explain(
+    program: IntegerProgram, sample: Sample, model: bytes, found: Mapping[str, Int8], optimize: bool
+) -> str:
+    """Why onnxruntime's outputs differ, or "" where nothing explains it.
+
+    Without optimisations it dequantises, sums in float32 and quantises: an integer sum whose exact value lies on a
+    half, or within float32's rounding of one, may round to the other side there, and what follows differs. Each
+    differing example is followed to the first tensor that is not equal, and the distance of that value from a half
+    is measured.
+    """
+    wrong = np.zeros(sample.count, bool)
+    for name in program.outputs:
+        wrong |= (found[name] != sample.outputs[name]).reshape(sample.count, -1).any(axis=1)
+    kernels = {step.kernel for step in program.steps}
+    if optimize:
+        only_float = bool(kernels & FLOAT_KERNELS) and largest_gap(program, sample, found) <= 1
+        return "softmax or a table is computed in float32 there: one step apart" if only_float else ""
+    take = np.flatnonzero(wrong)[:64]
+    part = {name: x[take] for name, x in sample.inputs.items()}
+    firsts = first_differences(program, model, part)
+    known = [text for text in firsts if text]
+    if len(known) < len(take):
+        return ""
+    counted: dict[str, int] = {}
+    for text in known:
+        counted[text] = counted.get(text, 0) + 1
+    listed = "; ".join(f"{text}: {count}" for text, count in sorted(counted.items()))
+    return f"{int(wrong.sum())} examples, float32 rounding of onnxruntime's own sums at ties. First there: {listed}"
+
+
+def largest_gap(program: IntegerProgram, sample: Sample, found: Mapping[str, Int8]) -> int:
+    """Greatest difference in output steps."""
+    return max(
+        int(np.abs(found[n].astype(int) - sample.outputs[n].astype(int)).max(initial=0)) for n in program.outputs
+    )
+
+
+def first_differences(program: IntegerProgram, model: bytes, inputs: Mapping[str, Array]) -> list[str]:
+    """For each example the first step where unoptimised onnxruntime leaves the program by one output step, or ""."""
+    from trine.edge.qdq import run_qdq_tensors
+
+    theirs = run_qdq_tensors(model, program, dict(inputs))
+    codes = program.quantize(inputs)
+    count = len(next(iter(codes.values())))
+    found = [""] * count
+    settled = np.zeros(count, bool)
+    for step, q in program.trace(codes):
+        gap = np.abs(q.astype(int) - theirs[step.output].astype(int)).reshape(count, -1)
+        for i in np.flatnonzero(~settled & (gap.max(axis=1) > 0)):
+            settled[i] = True
+            if gap[i].max() == 1:
+                found[i] = f"{step.name} ({step.kernel}, {int((gap[i] > 0).sum())} of {gap.shape[1]} values by one step)"
+    return found
+
+
+def vectors(sample: Sample, program: IntegerProgram, count: int = 64) -> dict[str, Array]:
+    """Int8 inputs and outputs to store with a deployment: in_NAME, out_NAME."""
+    head = sample.head(count)
+    stored: dict[str, Array] = {f"in_{name}": head.codes[name] for name in program.inputs}
+    stored.update({f"out_{name}": head.outputs[name] for name in program.outputs})
+    return stored
+
+
+def stored_sample(program: IntegerProgram, arrays: Mapping[str, Array]) -> Sample:
+    """A sample from stored vectors; its float inputs are the dequantised codes, which quantise back to them."""
+    codes = {name: arrays[f"in_{name}"] for name in program.inputs}
+    inputs = {name: program.tensors[name].dequantize(q) for name, q in codes.items()}
+    return Sample(inputs, codes, {name: arrays[f"out_{name}"] for name in program.outputs})
+
+
+def all_ok(parities: Sequence[Parity]) -> bool:
+    """Whether nothing differs without an explanation."""
+    return all(parity.ok for parity in parities)

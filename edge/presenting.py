@@ -1,0 +1,100 @@
+"""Deployments for reading: what `trine compile`, `simulate` and `verify` print without --json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+UNITS = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
+SECONDS_PER = (("years", 365.25 * 86400), ("months", 30.44 * 86400), ("days", 86400.0), ("h", 3600.0), ("min", 60.0))
+
+
+def quantity(value: float, unit: str) -> str:
+    """A number with its unit at a readable scale: 4.51 ms, 12.3 KiB, 1.9 years."""
+    if unit == "B":
+        return f"{value:,.0f} B" if value < 10_240 else f"{value / 1024:.1f} KiB"
+    if unit == "s" and value >= 120:
+        name, size = next((n, s) for n, s in SECONDS_PER if value >= 2 * s)
+        return f"{value / size:.3g} {name}"
+    if unit in ("s", "J", "W"):
+        scale, prefix = next(((s, p) for s, p in UNITS if value >= s), UNITS[-1])
+        return f"{value / scale:.3g} {prefix}{unit}"
+    return f"{value:,.0f} {unit}".rstrip() if value >= 100 else f"{value:.3g} {unit}"
+
+
+def spread(cost: Mapping[str, Any]) -> str:
+    """A cost with its range where it has one."""
+    middle = quantity(cost["value"], cost["unit"])
+    if cost["low"] == cost["high"]:
+        return middle
+    return f"{middle} ({quantity(cost['low'], cost['unit'])} to {quantity(cost['high'], cost['unit'])})"
+
+
+def show_deployment(record: Mapping[str, Any], out: Path) -> None:
+    """Print a record: parity, fit, accuracy, cost, what is missing."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    results = record.get("results") or record
+    console.print(f"[bold]{record['source']['file']}[/bold] for [bold]{record['device']}[/bold] in {out}")
+    for entry in record["passes"]:
+        console.print(f"  {entry['name']}: {entry['changed']}", highlight=False)
+    table = Table(title="against the integer program", title_justify="left")
+    for column in ("what ran", "examples", "values", "differ", "by at most"):
+        table.add_column(column, justify="left" if column == "what ran" else "right", overflow="fold")
+    for p in results["parity"]:
+        note = f"\n[dim]{p['note']}[/dim]" if p.get("note") else ""
+        table.add_row(p["against"] + note, f"{p['examples']:,}", f"{p['values']:,}", f"{p['differing']:,}", str(p["max_abs_diff"]))
+    console.print(table)
+    table = Table(title="cost", title_justify="left")
+    for column in ("what", "value", "how", "source"):
+        table.add_column(column, overflow="fold")
+    for f in record["fit"]:
+        there = "limit not published" if f["available"] is None else f"of {quantity(f['available'], 'B')}"
+        table.add_row(f"{f['limit']} in all", f"{quantity(f['used'], 'B')} {there}", f["how"], "" if f["ok"] else "does not fit")
+    for c in record["cost"]:
+        table.add_row(c["name"], spread(c), c["how"], c["source"])
+    for name, why in record["missing"].items():
+        table.add_row(name, "not known", "", why)
+    console.print(table)
+    show_accuracy(console, results.get("accuracy"))
+    for warning in record["warnings"]:
+        console.print(f"note: {warning}", highlight=False)
+
+
+def show_accuracy(console: Any, accuracy: Mapping[str, Any] | None) -> None:
+    """Print float and deployed accuracy side by side."""
+    if not accuracy:
+        return
+    from rich.table import Table
+
+    table = Table(title=f"accuracy on {accuracy['examples']:,} examples", title_justify="left")
+    for column in ("network", "accuracy", "macro-F1 (95 % interval)", "recall by class"):
+        table.add_column(column)
+    for name in ("source", "deployed"):
+        a = accuracy[name]
+        interval = f"{100 * a['macro_f1']:.2f} % ({100 * a['macro_f1_low']:.2f} to {100 * a['macro_f1_high']:.2f})"
+        table.add_row(name, f"{100 * a['accuracy']:.2f} %", interval, recalls(a["per_class"]))
+    console.print(table)
+    console.print(f"  {accuracy['disagreements']:,} examples change class between the two")
+
+
+def recalls(per_class: Any) -> str:
+    """Recall of each class in a line."""
+    entries = per_class.items() if isinstance(per_class, Mapping) else [(c["name"], c) for c in per_class]
+    known = [(name, c["recall"]) for name, c in entries if c["recall"] is not None]
+    return ", ".join(f"{name} {100 * recall:.1f}" for name, recall in known)
+
+
+def verification_text(out: Path, result: Mapping[str, Any]) -> str:
+    """What `trine verify` found."""
+    lines = [f"{out}: {result['files']} files unchanged; {', '.join(result['reprinted'])} printed again, byte for byte"]
+    for p in result["parity"]:
+        lines.append(f"  {p['against']}: {p['differing']} of {p['values']:,} values differ")
+    for f in result["fit"]:
+        there = "limit not published" if f["available"] is None else f"of {f['available']:,}"
+        lines.append(f"  {f['limit']}: {f['used']:,} {f['unit']} {there}")
+    lines += [f"  note: {warning}" for warning in result["warnings"]]
+    return "\n".join(lines)

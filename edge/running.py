@@ -1,0 +1,63 @@
+"""The emitted C on the emulated core of a device: outputs, exact counts, sizes, stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trine.compilers.report import Parity
+from trine.devices import EdgeDevice
+from trine.devices.errors import InputError
+from trine.edge.emulate import Sizes, core_for, emulator_for, missing
+from trine.edge.parity import Sample, difference, entry_of, run_machine
+from trine.edge.program import IntegerProgram
+
+PROFILED = 4  # examples counted; the greatest count is reported
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """instructions: the greatest count over the profiled examples; low: the least. by_layer: of that example."""
+
+    parity: Parity
+    instructions: int
+    low: int
+    by_layer: Mapping[str, int]
+    stack_bytes: int
+    sizes: Sizes
+    provenance: str
+
+
+def emulation_missing(device: EdgeDevice, compiler: str = "zig") -> str:
+    """Why the device's core cannot be emulated here, with the command that helps; "" when it can."""
+    try:
+        core_for(device.core)
+    except InputError:
+        return f"no emulator here models {device.core}: instructions, latency and energy are not estimated"
+    absent = missing(device.core, compiler)
+    if not absent:
+        return ""
+    apt = [name for name in absent if name in ("gcc-arm-none-eabi", "qemu-system-arm")]
+    how = f"apt-get install {' '.join(apt)}" if apt else "pip install 'trine[verify]'"
+    return f"not run on an emulated {device.core}, {', '.join(absent)} missing: {how}"
+
+
+def emulate(
+    device: EdgeDevice, program: IntegerProgram, name: str, sample: Sample, c_dir: Path, compiler: str = "zig"
+) -> Emulated:
+    """Run a sample on the device's core and profile a few examples."""
+    emulator = emulator_for(device.core, compiler)  # type: ignore[arg-type]
+    with emulator.load(c_dir, entry_of(program, name)) as machine:
+        outputs = run_machine(machine, program, sample)
+        few = sample.head(PROFILED)
+        profiles = [
+            machine.profile([few.codes[n][i : i + 1].reshape(1, -1) for n in program.inputs]) for i in range(few.count)
+        ]
+        most = max(profiles, key=lambda profile: profile.instructions)
+        against = f"C on an emulated {device.core} ({emulator.provenance})"
+        return Emulated(
+            difference(against, program, sample, outputs), most.instructions,
+            min(p.instructions for p in profiles), dict(most.by_layer),
+            max(p.stack_bytes for p in profiles), machine.sizes, emulator.provenance,
+        )  # fmt: skip

@@ -1,0 +1,156 @@
+"""`trine simulate` and `trine verify` for edge deployments: run what was emitted, not what it was made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trine.compilers.deployment import Deployment, check_hashes
+from trine.compilers.examples import Examples
+from trine.compilers.graph import Tensor
+from trine.compilers.onnx_reader import read_onnx
+from trine.compilers.report import Fit, Parity
+from trine.compilers.target import Progress, silent
+from trine.devices import EdgeDevice
+from trine.devices.errors import AnswerIsNo
+from trine.edge.accuracy import accuracy
+from trine.edge.c.emit import emit_c
+from trine.edge.fit import fit_of
+from trine.edge.parity import Sample, draw, entry_of, in_onnxruntime, on_host, stored_sample
+from trine.edge.program import IntegerProgram
+from trine.edge.program_file import load_program
+from trine.edge.qdq import to_qdq
+from trine.edge.running import Emulated, emulate, emulation_missing
+from trine.edge.target import EdgeOptions, cost_of
+
+EMULATED_INSTRUCTIONS = 2_000_000_000  # how much `simulate` runs on an emulated core unless told otherwise
+
+
+def simulate(
+    deployment: Deployment,
+    device: EdgeDevice,
+    data: Path,
+    options: EdgeOptions,
+    examples: int | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Run a deployment on examples: accuracy on all of them, parity and exact counts on the emulated core.
+
+    examples: how many run on the emulated core (default: as many of 3,000 as 2e9 instructions allow). Returns the
+    deployment's record with `results`, and `cost`, `fit`, `missing` made anew for the given options.
+    """
+    program = load_program(deployment.artifact("integer_program"))
+    graph = read_onnx(deployment.artifact("float_onnx"))
+    inputs = tuple(Tensor(name, program.tensors[name].shape) for name in program.inputs)
+    opened = Examples.open(data, inputs)
+    sample = draw(program, opened, options.parity_examples)
+    progress("comparing prints", 0, 2)
+    parities, emulated, warnings = run_prints(deployment, device, program, sample, options, examples)
+    progress("comparing prints", 2, 2)
+    sources = emit_c(program, device.core) if deployment.has("c_source") else None
+    fit = fit_of(device, sources, emulated, deployment.folder, program)
+    cost = cost_of(device, emulated, fit, options)
+    results = {
+        "data": data.name,
+        "examples": opened.count,
+        "parity": [p.as_json() for p in parities],
+        "accuracy": accuracy(graph, program, opened, progress),
+        "instructions_by_layer": dict(emulated.by_layer) if emulated else None,
+    }
+    return {
+        **deployment.record,
+        "fit": [f.as_json() for f in fit],
+        "cost": [e.as_json() for e in cost.estimates],
+        "missing": dict(cost.missing),
+        "warnings": [*warnings, *cost.notes, *(str(check) for check in cost.heat)],
+        "results": results,
+    }
+
+
+def run_prints(
+    deployment: Deployment,
+    device: EdgeDevice,
+    program: IntegerProgram,
+    sample: Sample,
+    options: EdgeOptions,
+    examples: int | None,
+) -> tuple[list[Parity], Emulated | None, list[str]]:
+    """Host C, onnxruntime and the emulated core on a sample; raises AnswerIsNo where one of them differs."""
+    parities: list[Parity] = []
+    warnings: list[str] = []
+    emulated = None
+    if deployment.has("c_source"):
+        source = deployment.artifact("c_source")
+        entry = entry_of(program, source.stem)
+        parities.append(on_host(program, sample, source.parent, entry))
+        problem = emulation_missing(device, options.compiler)
+        if problem:
+            warnings.append(problem)
+        else:
+            few = emulate(device, program, source.stem, sample.head(4), source.parent, options.compiler)
+            count = examples or min(sample.count, max(EMULATED_INSTRUCTIONS // few.instructions, 16))
+            emulated = emulate(device, program, source.stem, sample.head(count), source.parent, options.compiler)
+            parities.append(emulated.parity)
+    if program.requantize == "exact":
+        parities += in_onnxruntime(program, sample, deployment.artifact("qdq_onnx").read_bytes())
+    broken = [p for p in parities if not p.ok]
+    if broken:
+        raise AnswerIsNo(
+            "parity broken: " + "; ".join(f"{p.against}: {p.differing} of {p.values} values differ" for p in broken)
+        )
+    return parities, emulated, warnings
+
+
+def verify(deployment: Deployment, device: EdgeDevice, options: EdgeOptions) -> dict[str, Any]:
+    """Prove a deployment again: hashes, prints against the program, stored vectors, fit. Raises AnswerIsNo.
+
+    C and ONNX are printed anew from the program and compared byte for byte before anything is compiled, so that a
+    folder from elsewhere cannot bring code of its own.
+    """
+    files = check_hashes(deployment)
+    program = load_program(deployment.artifact("integer_program"))
+    reprinted = check_prints(deployment, device, program)
+    with np.load(deployment.artifact("vectors"), allow_pickle=False) as file:
+        sample = stored_sample(program, {name: file[name] for name in file.files})
+    found = program.run(dict(sample.codes))
+    if any(not np.array_equal(found[name], sample.outputs[name]) for name in program.outputs):
+        raise AnswerIsNo("the stored vectors are not what the program computes")
+    parities, emulated, warnings = run_prints(deployment, device, program, sample, options, None)
+    sources = emit_c(program, device.core) if deployment.has("c_source") else None
+    fit: list[Fit] = fit_of(device, sources, emulated, deployment.folder, program)
+    if not all(f.ok for f in fit):
+        raise AnswerIsNo("does not fit any more: " + "; ".join(f"{f.limit} {f.used} of {f.available}" for f in fit))
+    return {
+        "files": files,
+        "reprinted": reprinted,
+        "parity": [p.as_json() for p in parities],
+        "fit": [f.as_json() for f in fit],
+        "warnings": warnings,
+    }
+
+
+def check_prints(deployment: Deployment, device: EdgeDevice, program: IntegerProgram) -> list[str]:
+    """Print the program again and compare with the files. Returns what was compared; raises AnswerIsNo."""
+    same: Mapping[str, list[bytes]] = {"qdq_onnx": [to_qdq(program, kind) for kind in ("int8", "uint8")]}
+    if deployment.has("c_source"):
+        sources = emit_c(program, device.core)
+        same = {**same, "c_source": [sources.source.encode()], "c_header": [sources.header.encode()]}
+    wrong = [
+        deployment.artifact(role).name for role, prints in same.items() if deployment.artifact(role).read_bytes() not in prints
+    ]
+    if wrong:
+        raise AnswerIsNo(
+            f"{', '.join(wrong)}: not what this Trine prints from the program (made by "
+            f"{deployment.record['trine_version']}); compile the model again"
+        )
+    return sorted(same)
+
+
+def receipts_of(deployment: Deployment) -> Mapping[str, Any]:
+    """The per-layer receipts."""
+    record: Mapping[str, Any] = json.loads(deployment.artifact("receipts").read_text(encoding="utf-8"))
+    return record

@@ -1,0 +1,243 @@
+"""The edge target: int8 C for microcontrollers, int8 ONNX for processors that run onnxruntime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trine.compilers.examples import Examples
+from trine.compilers.graph import Graph
+from trine.compilers.report import Artifact, Fit, Parity, PassReceipt
+from trine.compilers.target import Job, Pass, Proof
+from trine.devices import Device, EdgeDevice
+from trine.devices.errors import InputError, MissingExtra
+from trine.edge.accuracy import accuracy
+from trine.edge.c.emit import CSources, emit_c
+from trine.edge.cost import Duty, Size, estimate_cost
+from trine.edge.fit import fit_of, remedies_for, static_fit
+from trine.edge.operators import kernel_of
+from trine.edge.parity import Sample, draw, entry_of, in_onnxruntime, on_host, vectors
+from trine.edge.program_file import save_program
+from trine.edge.qdq import to_qdq
+from trine.edge.quantize import Quantized, quantize
+from trine.edge.running import Emulated, emulate, emulation_missing
+
+RUNS_ONNX = frozenset({"cortex-a53", "cortex-a55", "cortex-a7", "cortex-a72", "cortex-a35"})
+PARITY_EXAMPLES = 3000
+EMULATED_EXAMPLES = 256  # while compiling; `simulate` takes as many as it is given
+
+
+@dataclass(frozen=True)
+class EdgeOptions:
+    """What a user may choose. requantize: "exact" or "tflite"; activation_type: of the QDQ print; compiler: "zig", "gcc"."""
+
+    requantize: str = "exact"
+    activation_type: str = "int8"
+    compiler: str = "zig"
+    duty: Duty = field(default_factory=Duty)
+    implant: bool = False
+    parity_examples: int = PARITY_EXAMPLES
+
+
+@dataclass(frozen=True)
+class EdgeProgram:
+    """A network on its way to an edge device: the float graph, what quantisation made of it, the C."""
+
+    graph: Graph
+    quantized: Quantized
+    sources: CSources | None = None
+
+
+def runs_onnx(device: Device) -> bool:
+    """Whether the device's processor runs onnxruntime rather than bare-metal C."""
+    return isinstance(device, EdgeDevice) and device.core in RUNS_ONNX
+
+
+def options_of(job: Job) -> EdgeOptions:
+    """The job's options, or the defaults."""
+    return job.options if isinstance(job.options, EdgeOptions) else EdgeOptions()
+
+
+def quantize_pass(program: Graph, job: Job, examples: Examples | None) -> tuple[EdgeProgram, PassReceipt]:
+    """float32 -> int8: calibrate, equalise, choose ranges, correct biases, make every rounding exact."""
+    if examples is None:
+        raise InputError("int8 needs calibration examples: give --data CALIB.npz")
+    made = quantize(program, examples, requantize=options_of(job).requantize, progress=job.progress)
+    kept = [d.name for d in made.decisions if d.kept]
+    channels = sum(c.channels for c in made.certificates.values())
+    nudged = sum(c.nudged for c in made.certificates.values())
+    changed = (
+        f"{len(made.program.steps)} int8 layers, {made.sqnr_db:.1f} dB to the float outputs; kept: "
+        f"{', '.join(kept) or 'plain min-max'}; {nudged} of {channels} scales nudged so that integer rounding is exact"
+    )
+    details = {
+        "layers": [r.as_json() for r in made.receipts],
+        "decisions": [vars(d) for d in made.decisions],
+        "channels": channels, "nudged": nudged, "sqnr_db": made.sqnr_db, "notes": list(made.notes),
+    }  # fmt: skip
+    return EdgeProgram(program, made), PassReceipt("quantize", changed, details)
+
+
+def print_pass(program: EdgeProgram, job: Job, examples: Examples | None) -> tuple[EdgeProgram, PassReceipt]:
+    """Lay tensors out for the core, plan the arena, print C."""
+    device = job.device
+    if not isinstance(device, EdgeDevice) or runs_onnx(device):
+        return program, PassReceipt("print_c", "nothing: this processor runs the int8 ONNX")
+    sources = emit_c(program.quantized.program, device.core)
+    plan = sources.plan
+    changed = (
+        f"arena {plan.arena_bytes} B, liveness bound {plan.lower_bound_bytes} B"
+        f"{', optimal' if plan.optimal else ''}; order {plan.order_searched}; {len(plan.in_place)} tensors in place"
+    )
+    details = {
+        "arena_bytes": plan.arena_bytes, "lower_bound_bytes": plan.lower_bound_bytes, "optimal": plan.optimal,
+        "order_searched": plan.order_searched, "offsets": dict(plan.offsets), "scratch": dict(plan.scratch_offsets),
+        "in_place": [list(pair) for pair in plan.in_place], "layers": [list(pair) for pair in sources.layers],
+    }  # fmt: skip
+    return EdgeProgram(program.graph, program.quantized, sources), PassReceipt("print_c", changed, details)
+
+
+class EdgeTarget:
+    """The edge pillar's `Target`."""
+
+    name = "edge"
+    needs_data = True
+    passes: Sequence[Pass] = (Pass("quantize", quantize_pass), Pass("print_c", print_pass))
+
+    def obstacles(self, graph: Graph, device: Device) -> list[str]:
+        """Operators without an integer kernel."""
+        known = kernel_of()
+        return [
+            f"node {node.name} ({node.op}): no int8 kernel for this operator yet"
+            for node in graph.nodes
+            if node.op not in known
+        ]
+
+    def emit(self, program: EdgeProgram, job: Job, folder: Path) -> list[Artifact]:
+        """Write the QDQ ONNX, the C, the program, the float graph and the receipts."""
+        from trine.compilers.onnx_writer import write_onnx
+
+        integer = program.quantized.program
+        options = options_of(job)
+        (folder / "model.onnx").write_bytes(to_qdq(integer, options.activation_type))
+        (folder / "float.onnx").write_bytes(write_onnx(program.graph).SerializeToString(deterministic=True))
+        save_program(integer, folder / "program.npz")
+        artifacts = [
+            Artifact("model.onnx", "qdq_onnx"),
+            Artifact("float.onnx", "float_onnx"),
+            Artifact("program.npz", "integer_program"),
+        ]
+        if program.sources is not None:
+            place = folder / "c"
+            place.mkdir()
+            name = program.sources.name
+            (place / f"{name}.h").write_text(program.sources.header, encoding="utf-8")
+            (place / f"{name}.c").write_text(program.sources.source, encoding="utf-8")
+            artifacts += [Artifact(f"c/{name}.c", "c_source"), Artifact(f"c/{name}.h", "c_header")]
+        receipts = {
+            receipt.name: receipt.details
+            for receipt in (
+                quantize_receipt(program),
+                print_pass(program, job, None)[1],
+            )
+        }
+        (folder / "receipts.json").write_text(json.dumps(receipts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / "vectors.npz").write_bytes(b"")
+        return [*artifacts, Artifact("receipts.json", "receipts"), Artifact("vectors.npz", "vectors")]
+
+    def prove(self, program: EdgeProgram, job: Job, examples: Examples | None, folder: Path) -> Proof:
+        """Run every print on calibration examples; size, count and cost."""
+        if examples is None:
+            raise InputError("parity needs examples: give --data")
+        integer, options = program.quantized.program, options_of(job)
+        sample = draw(integer, examples, options.parity_examples)
+        write_vectors(integer, sample, folder / "vectors.npz")
+        device = job.device
+        if not isinstance(device, EdgeDevice):
+            raise InputError(f"{device.name} is not an edge device")
+        job.progress("comparing prints", 0, 3)
+        parities, warnings = compare(program, sample, folder, options)
+        job.progress("comparing prints", 2, 3)
+        emulated: Emulated | None = None
+        if program.sources is not None:
+            emulated, problem = try_emulation(device, program, sample.head(EMULATED_EXAMPLES), folder, options)
+            warnings += [problem] if problem else []
+        if emulated is not None:
+            parities.append(emulated.parity)
+        job.progress("comparing prints", 3, 3)
+        fit = fit_of(device, program.sources, emulated, folder, integer)
+        cost = cost_of(device, emulated, fit, options)
+        return Proof(
+            parities, fit, cost.estimates, cost.missing, accuracy(program.graph, integer, examples, job.progress),
+            [*warnings, *cost.notes, *(str(check) for check in cost.heat)],
+        )  # fmt: skip
+
+    def remedies(self, program: EdgeProgram, job: Job, fit: Sequence[Fit]) -> list[str]:
+        """Three changes that would make the program fit."""
+        return remedies_for(program.quantized.program, program.sources, job.device, fit)
+
+
+def quantize_receipt(program: EdgeProgram) -> PassReceipt:
+    """The receipt of quantisation once more, from what it made."""
+    made = program.quantized
+    details = {
+        "layers": [r.as_json() for r in made.receipts],
+        "decisions": [vars(d) for d in made.decisions],
+        "certificates": {name: vars(c) for name, c in made.certificates.items()},
+        "sqnr_db": made.sqnr_db,
+        "notes": list(made.notes),
+    }
+    return PassReceipt("quantize", "", details)
+
+
+def write_vectors(program: Any, sample: Sample, path: Path) -> None:
+    """Store int8 examples with their answers, so that the deployment can be proved again without the data."""
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **vectors(sample, program))
+
+
+def compare(
+    program: EdgeProgram, sample: Sample, folder: Path, options: EdgeOptions
+) -> tuple[list[Parity], list[str]]:
+    """Host C and onnxruntime against the definition; what could not be run is a warning."""
+    integer = program.quantized.program
+    parities, warnings = [], []
+    if program.sources is not None:
+        entry = entry_of(integer, program.sources.name)
+        try:
+            parities.append(on_host(integer, sample, folder / "c", entry))
+        except MissingExtra as error:
+            warnings.append(f"the C was not run on this machine: {error}")
+    if options.requantize == "exact":
+        parities += in_onnxruntime(integer, sample, (folder / "model.onnx").read_bytes())
+    else:
+        warnings.append("onnxruntime rounds by another rule than tflite: the QDQ print is not compared")
+    return parities, warnings
+
+
+def try_emulation(
+    device: EdgeDevice, program: EdgeProgram, sample: Sample, folder: Path, options: EdgeOptions
+) -> tuple[Emulated | None, str]:
+    """Run on the emulated core where there is one and its tools are installed; else say why not."""
+    problem = emulation_missing(device, options.compiler)
+    if problem or program.sources is None:
+        return None, problem
+    return emulate(device, program.quantized.program, program.sources.name, sample, folder / "c", options.compiler), ""
+
+
+def cost_of(device: EdgeDevice, emulated: Emulated | None, fit: Sequence[Fit], options: EdgeOptions) -> Any:
+    """Latency, energy and battery life from the exact count."""
+    used: Mapping[str, int] = {f.limit: f.used for f in fit if f.how == "measured"}
+    size = Size(used.get("ram"), used.get("flash"), emulated.stack_bytes if emulated else None)
+    instructions = emulated.instructions if emulated else None
+    return estimate_cost(device, instructions, size, options.duty, implant=options.implant)
+
+
+TARGET = EdgeTarget()
+
+__all__ = ["TARGET", "EdgeOptions", "EdgeProgram", "EdgeTarget", "static_fit"]

@@ -1,0 +1,336 @@
+"""The command line. Exit codes: 0 done, 1 the work was done and the answer is no, 2 bad input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trine.devices.errors import InputError, TrineError
+
+if TYPE_CHECKING:
+    from trine.compilers.graph import Shape
+    from trine.devices import EdgeDevice
+    from trine.edge.target import EdgeOptions
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Carries trained medical models onto hardware that is not a GPU, and proves that they arrived whole.",
+)
+
+
+class Kind(StrEnum):
+    """Kinds of devices."""
+
+    edge = "edge"
+    neuromorphic = "neuromorphic"
+    quantum = "quantum"
+
+
+class Rounding(StrEnum):
+    """How int32 sums become int8."""
+
+    exact = "exact"
+    tflite = "tflite"
+
+
+class ActivationType(StrEnum):
+    """How the QDQ ONNX stores activations."""
+
+    int8 = "int8"
+    uint8 = "uint8"
+
+
+class Compiler(StrEnum):
+    """Cross compiler for the emulated core."""
+
+    zig = "zig"
+    gcc = "gcc"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Battery = Annotated[str, typer.Option(help="Battery of the catalogue, for battery life.")]
+Rate = Annotated[float, typer.Option(help="Inferences a second, for battery life (1: one beat a second).")]
+Implant = Annotated[bool, typer.Option("--implant", help="Check power against thermal screening limits of implants.")]
+CompilerOption = Annotated[Compiler, typer.Option(help="Cross compiler for the emulated core.")]
+
+
+@contextmanager
+def progress_bar(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A listener that draws stages on stderr; silent where stderr is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield report
+
+
+def say(text: str) -> None:
+    """Talk goes to stderr, so that stdout stays clean."""
+    print(text, file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    print(json.dumps(value, indent=1, sort_keys=True))
+
+
+def parse_shapes(shapes: list[str]) -> dict[str, Shape]:
+    """`name=1,128` options as {name: (1, 128)}; InputError for another form."""
+    found: dict[str, Shape] = {}
+    for text in shapes:
+        name, _, sizes = text.partition("=")
+        try:
+            found[name] = tuple(int(size) for size in sizes.split(","))
+        except ValueError:
+            raise InputError(f"--shape {text}: give NAME=SIZE,SIZE,... with the batch first, as in beat=1,1,128") from None
+        if not name or min(found[name]) < 1:
+            raise InputError(f"--shape {text}: needs a name and sizes of at least 1")
+    return found
+
+
+def edge_device(name: str) -> EdgeDevice:
+    """A device of the catalogue or a file that the edge target compiles for."""
+    from trine.devices import EdgeDevice, load_device
+
+    device = load_device(name)
+    if not isinstance(device, EdgeDevice):
+        raise InputError(
+            f"{device.name} is a {device.kind} device; this version compiles for edge devices (trine devices --kind edge)"
+        )
+    return device
+
+
+def edge_options(
+    battery: str, rate: float, implant: bool, compiler: Compiler, rounding: Rounding = Rounding.exact,
+    activation_type: ActivationType = ActivationType.int8,
+) -> EdgeOptions:  # fmt: skip
+    """The edge target's options from the command line's."""
+    from trine.devices import battery as battery_record
+    from trine.edge.cost import Duty
+    from trine.edge.target import EdgeOptions
+
+    battery_record(battery)
+    return EdgeOptions(rounding.value, activation_type.value, compiler.value, Duty(rate, battery), implant)
+
+
+@app.command()
+def devices(
+    name: Annotated[str | None, typer.Argument(help="One device, with all its figures and sources.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Only devices of this kind.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The catalogue of devices, or one device with its sources."""
+    from trine.devices import all_devices, load_device
+    from trine.devices import show
+
+    if name is not None:
+        device = load_device(name)
+        if as_json:
+            print_json(show.as_json(device))
+            return
+    elif as_json:
+        wanted = None if kind is None else kind.value
+        print_json({"devices": [show.as_json(device) for device in all_devices(wanted)]})
+        return
+    from rich.console import Console
+
+    console = Console()
+    if name is not None:
+        show.render_device(console, device)
+    else:
+        show.render_catalogue(console, None if kind is None else kind.value)
+
+
+@app.command()
+def check(
+    source: Annotated[Path, typer.Argument(help="The model: .onnx or .pt2.")],
+    device: Annotated[str, typer.Option(help="A device of the catalogue, or a .toml file.")],
+    shape: Annotated[list[str] | None, typer.Option(help="NAME=1,SIZE,... for axes the file leaves open.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Will it lower, will it fit: every obstacle at once, without data."""
+    from trine.edge.checking import check_edge
+
+    report = check_edge(source, edge_device(device), parse_shapes(shape or []))
+    if as_json:
+        print_json(report.as_json())
+    else:
+        print(report.text())
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command("compile")
+def compile_(
+    source: Annotated[Path, typer.Argument(help="The model: .onnx or .pt2.")],
+    device: Annotated[str, typer.Option(help="A device of the catalogue, or a .toml file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to make.")],
+    data: Annotated[Path | None, typer.Option(help="Calibration examples, .npz.")] = None,
+    shape: Annotated[list[str] | None, typer.Option(help="NAME=1,SIZE,... for axes the file leaves open.")] = None,
+    requantize: Annotated[Rounding, typer.Option(help="Rounding: onnxruntime's (exact) or TensorFlow Lite's.")] = Rounding.exact,
+    activation_type: Annotated[ActivationType, typer.Option(help="Activations of the QDQ ONNX.")] = ActivationType.int8,
+    battery: Battery = "cr2032",
+    rate: Rate = 1.0,
+    implant: Implant = False,
+    compiler: CompilerOption = Compiler.zig,
+    timings: Annotated[bool, typer.Option("--timings", help="Print how long it took, on stderr.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compile a trained model for a device, prove it and cost it."""
+    import time
+
+    from trine.compilers.deploy import deploy
+    from trine.compilers.target import Job
+    from trine.edge.target import TARGET
+
+    began = time.perf_counter()
+    record = edge_device(device)
+    options = edge_options(battery, rate, implant, compiler, requantize, activation_type)
+    with progress_bar() as progress:
+        deployment = deploy(
+            Job(source, record, out, data, parse_shapes(shape or []), options, progress), TARGET
+        )
+    if timings:
+        say(f"compiled in {time.perf_counter() - began:.1f} s")
+    present(deployment.record, as_json, out)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="A deployment folder.")],
+    data: Annotated[Path, typer.Option(help="Examples to run, .npz.")],
+    examples: Annotated[int | None, typer.Option(help="How many run on the emulated core.", min=1)] = None,
+    battery: Battery = "cr2032",
+    rate: Rate = 1.0,
+    implant: Implant = False,
+    compiler: CompilerOption = Compiler.zig,
+    as_json: Json = False,
+) -> None:
+    """Run a deployment on its emulated core: answers, exact counts, latency, energy, accuracy."""
+    from trine.compilers.deployment import check_hashes, open_deployment
+    from trine.edge import simulate as edge
+
+    deployment = open_deployment(out)
+    check_hashes(deployment)
+    device = edge_device(str(deployment.artifact("device")))
+    options = edge_options(battery, rate, implant, compiler)
+    with progress_bar() as progress:
+        result = edge.simulate(deployment, device, data, options, examples, progress)
+    present(result, as_json, out)
+
+
+@app.command()
+def verify(
+    out: Annotated[Path, typer.Argument(help="A deployment folder.")],
+    compiler: CompilerOption = Compiler.zig,
+    as_json: Json = False,
+) -> None:
+    """Prove a deployment again: hashes, prints, parity on stored vectors, fit."""
+    from trine.compilers.deployment import check_hashes, open_deployment
+    from trine.edge import simulate as edge
+
+    deployment = open_deployment(out)
+    check_hashes(deployment)
+    device = edge_device(str(deployment.artifact("device")))
+    result = edge.verify(deployment, device, edge_options("cr2032", 1.0, False, compiler))
+    if as_json:
+        print_json(result)
+        return
+    from trine.edge.presenting import verification_text
+
+    print(verification_text(out, result))
+
+
+@app.command()
+def data(
+    name: Annotated[str, typer.Argument(help="A known data set, for example mitbih.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for calib.npz and test.npz.")],
+    as_json: Json = False,
+) -> None:
+    """Write a known data set as calib.npz and test.npz."""
+    from trine.compilers import datasets
+
+    with progress_bar() as progress:
+        summary = datasets.write(name, out, progress)
+    if as_json:
+        print_json(summary.as_json())
+        return
+    print(f"{summary.name}: {summary.source}")
+    for file in summary.files:
+        counts = ", ".join(f"{name} {count:,}" for name, count in file.classes.items())
+        print(f"  {out / file.path}: {file.examples:,} examples ({counts})")
+    for note in summary.notes:
+        say(f"note: {note}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the deployments.")] = Path("demo"),
+    as_json: Json = False,
+) -> None:
+    """The main job: the ECG example compiled for four devices, run, and shown in one table."""
+    from trine.demo import run_demo
+
+    with progress_bar() as progress:
+        table = run_demo(out, progress)
+    if as_json:
+        print_json(table.as_json())
+    else:
+        table.show()
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What is installed: every optional part, its version, what it is for, how to get it."""
+    from trine.doctor import examine, show
+
+    parts = examine()
+    if as_json:
+        print_json({"parts": [part.as_json() for part in parts]})
+    else:
+        show(parts)
+
+
+def present(record: Any, as_json: bool, out: Path) -> None:
+    """A deployment's record, as JSON or for reading."""
+    if as_json:
+        print_json(record)
+        return
+    from trine.edge.presenting import show_deployment
+
+    show_deployment(record, out)
+
+
+def main() -> None:
+    """Entry point: turns Trine's own errors into one message and an exit code."""
+    try:
+        app()
+    except TrineError as error:
+        say(f"trine: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say("trine: interrupted; nothing was left half-written")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
