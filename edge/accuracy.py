@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,42 +40,79 @@ def is_classifier(program: IntegerProgram, examples: Examples) -> bool:
     return size > 1 and 0 <= int(labels.min()) and int(labels.max()) < size
 
 
+def spread(count: int, limit: int | None) -> NDArray[np.int64]:
+    """Indices of at most `limit` examples, evenly spread over `count`."""
+    if limit is None or limit >= count:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, limit).astype(np.int64))
+
+
 def predict(
-    graph: Graph, program: IntegerProgram, examples: Examples, progress: Progress = silent
+    graph: Graph,
+    program: IntegerProgram,
+    examples: Examples,
+    chosen: NDArray[np.int64],
+    progress: Progress = silent,
 ) -> Predictions:
-    """Run both on all examples; the class is the greatest entry of the output, the first of equals."""
+    """Run both on the chosen examples; the class is the greatest entry of the output, the first of equals."""
     name = program.outputs[0]
     runs: tuple[Callable[[Mapping[str, Array]], Mapping[str, Array]], ...] = (
         graph.run,
         lambda batch: program.run(program.quantize(batch)),
     )
     found: list[list[NDArray[np.int64]]] = [[], []]
-    done = 0
-    for batch in examples.batches(BATCH):
+    for batch in regrouped(examples, chosen, progress):
         for classes, run in zip(found, runs, strict=True):
             y = run(batch)[name]
             classes.append(y.reshape(len(y), -1).argmax(axis=1))
-        done += len(next(iter(batch.values())))
-        progress("classifying", done, examples.count)
     return Predictions(np.concatenate(found[0]), np.concatenate(found[1]))
 
 
+def regrouped(
+    examples: Examples, chosen: NDArray[np.int64], progress: Progress = silent
+) -> Iterator[dict[str, Array]]:
+    """The chosen examples in batches of BATCH, read in one pass over the file."""
+    waiting: dict[str, list[Array]] = {}
+    held = start = 0
+    for whole in examples.batches(4 * BATCH):
+        size = len(next(iter(whole.values())))
+        here = chosen[(chosen >= start) & (chosen < start + size)] - start
+        start += size
+        held += len(here)
+        for name, x in whole.items():
+            waiting.setdefault(name, []).append(x[here])
+        progress("classifying", start, examples.count)
+        if held >= BATCH or start == examples.count:
+            joined = {name: np.concatenate(parts) for name, parts in waiting.items()}
+            yield from ({n: x[i : i + BATCH] for n, x in joined.items()} for i in range(0, held, BATCH))
+            waiting, held = {}, 0
+
+
 def accuracy(
-    graph: Graph, program: IntegerProgram, examples: Examples, progress: Progress = silent
+    graph: Graph,
+    program: IntegerProgram,
+    examples: Examples,
+    progress: Progress = silent,
+    limit: int | None = None,
 ) -> dict[str, Any] | None:
-    """{"source", "deployed"} of `deployment.json`, or None without usable labels."""
-    if not is_classifier(program, examples):
-        return None
-    predictions = predict(graph, program, examples, progress)
+    """{"source", "deployed", ...} of `deployment.json`, or None without usable labels.
+
+    limit: how many examples at most, evenly spread; all by default.
+    """
     labels = examples.labels
+    if labels is None or not is_classifier(program, examples):
+        return None
+    chosen = spread(examples.count, limit)
+    predictions = predict(graph, program, examples, chosen, progress)
+    group = examples.group
     classes = examples.classes or tuple(str(i) for i in range(program.tensors[program.outputs[0]].size))
 
     def scored(predicted: NDArray[np.int64]) -> Accuracy:
-        return score(labels, predicted, classes, examples.group)  # type: ignore[arg-type]
+        return score(labels[chosen], predicted, classes, None if group is None else group[chosen])
 
     return {
         "source": scored(predictions.source).as_json(),
         "deployed": scored(predictions.deployed).as_json(),
-        "examples": examples.count,
+        "examples": len(chosen),
         "disagreements": predictions.disagreements,
     }

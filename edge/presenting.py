@@ -55,13 +55,20 @@ def show_deployment(record: Mapping[str, Any], out: Path) -> None:
         there = "limit not published" if f["available"] is None else f"of {quantity(f['available'], 'B')}"
         table.add_row(f"{f['limit']} in all", f"{quantity(f['used'], 'B')} {there}", f["how"], "" if f["ok"] else "does not fit")
     for c in record["cost"]:
-        table.add_row(c["name"], spread(c), c["how"], c["source"])
+        table.add_row(c["name"], spread(c), c["how"], brief(c["source"]))
     for name, why in record["missing"].items():
-        table.add_row(name, "not known", "", why)
+        table.add_row(name, "not known", "", brief(why))
     console.print(table)
+    console.print("  whole sources: --json")
     show_accuracy(console, results.get("accuracy"))
     for warning in record["warnings"]:
         console.print(f"note: {warning}", highlight=False)
+
+
+def brief(source: str) -> str:
+    """The beginning of a source, up to its first semicolon or 70 characters."""
+    head = source.split(";")[0]
+    return head if len(head) <= 70 else head[:69].rsplit(" ", 1)[0] + " ..."
 
 
 def show_accuracy(console: Any, accuracy: Mapping[str, Any] | None) -> None:

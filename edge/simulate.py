@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +28,17 @@ from trine.edge.qdq import to_qdq
 from trine.edge.running import Emulated, emulate, emulation_missing
 from trine.edge.target import EdgeOptions, cost_of
 
-EMULATED_INSTRUCTIONS = 2_000_000_000  # how much `simulate` runs on an emulated core unless told otherwise
-
 
 def simulate(
     deployment: Deployment,
     device: EdgeDevice,
     data: Path,
     options: EdgeOptions,
-    examples: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Run a deployment on examples: accuracy on all of them, parity and exact counts on the emulated core.
 
-    examples: how many run on the emulated core (default: as many of 3,000 as 2e9 instructions allow). Returns the
-    deployment's record with `results`, and `cost`, `fit`, `missing` made anew for the given options.
+    Returns the deployment's record with `results`, and `cost`, `fit`, `missing` made anew for the given options.
     """
     program = load_program(deployment.artifact("integer_program"))
     graph = read_onnx(deployment.artifact("float_onnx"))
@@ -49,7 +46,10 @@ def simulate(
     opened = Examples.open(data, inputs)
     sample = draw(program, opened, options.parity_examples)
     progress("comparing prints", 0, 2)
-    parities, emulated, warnings = run_prints(deployment, device, program, sample, options, examples)
+    with ThreadPoolExecutor(1) as beside:  # the emulator is a process of its own: use the second core
+        running = beside.submit(run_prints, deployment, device, program, sample, options)
+        scores = accuracy(graph, program, opened, progress)
+        parities, emulated, warnings = running.result()
     progress("comparing prints", 2, 2)
     sources = emit_c(program, device.core) if deployment.has("c_source") else None
     fit = fit_of(device, sources, emulated, deployment.folder, program)
@@ -58,7 +58,7 @@ def simulate(
         "data": data.name,
         "examples": opened.count,
         "parity": [p.as_json() for p in parities],
-        "accuracy": accuracy(graph, program, opened, progress),
+        "accuracy": scores,
         "instructions_by_layer": dict(emulated.by_layer) if emulated else None,
     }
     return {
@@ -77,7 +77,6 @@ def run_prints(
     program: IntegerProgram,
     sample: Sample,
     options: EdgeOptions,
-    examples: int | None,
 ) -> tuple[list[Parity], Emulated | None, list[str]]:
     """Host C, onnxruntime and the emulated core on a sample; raises AnswerIsNo where one of them differs."""
     parities: list[Parity] = []
@@ -91,9 +90,9 @@ def run_prints(
         if problem:
             warnings.append(problem)
         else:
-            few = emulate(device, program, source.stem, sample.head(4), source.parent, options.compiler)
-            count = examples or min(sample.count, max(EMULATED_INSTRUCTIONS // few.instructions, 16))
-            emulated = emulate(device, program, source.stem, sample.head(count), source.parent, options.compiler)
+            emulated = emulate(
+                device, program, source.stem, sample, source.parent, options.compiler, options.emulated_examples
+            )
             parities.append(emulated.parity)
     if program.requantize == "exact":
         parities += in_onnxruntime(program, sample, deployment.artifact("qdq_onnx").read_bytes())
@@ -119,7 +118,7 @@ def verify(deployment: Deployment, device: EdgeDevice, options: EdgeOptions) -> 
     found = program.run(dict(sample.codes))
     if any(not np.array_equal(found[name], sample.outputs[name]) for name in program.outputs):
         raise AnswerIsNo("the stored vectors are not what the program computes")
-    parities, emulated, warnings = run_prints(deployment, device, program, sample, options, None)
+    parities, emulated, warnings = run_prints(deployment, device, program, sample, options)
     sources = emit_c(program, device.core) if deployment.has("c_source") else None
     fit: list[Fit] = fit_of(device, sources, emulated, deployment.folder, program)
     if not all(f.ok for f in fit):

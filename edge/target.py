@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,23 +26,28 @@ from trine.edge.parity import Sample, draw, entry_of, in_onnxruntime, on_host, v
 from trine.edge.program_file import save_program
 from trine.edge.qdq import to_qdq
 from trine.edge.quantize import Quantized, quantize
-from trine.edge.running import Emulated, emulate, emulation_missing
+from trine.edge.running import Compiler, Emulated, emulate, emulation_missing
 
 RUNS_ONNX = frozenset({"cortex-a53", "cortex-a55", "cortex-a7", "cortex-a72", "cortex-a35"})
 PARITY_EXAMPLES = 3000
-EMULATED_EXAMPLES = 256  # while compiling; `simulate` takes as many as it is given
+SCORED_EXAMPLES = 8192  # of the calibration data, while compiling; `simulate` scores all it is given
 
 
 @dataclass(frozen=True)
 class EdgeOptions:
-    """What a user may choose. requantize: "exact" or "tflite"; activation_type: of the QDQ print; compiler: "zig", "gcc"."""
+    """What a user may choose.
 
-    requantize: str = "exact"
-    activation_type: str = "int8"
-    compiler: str = "zig"
+    requantize: "exact" or "tflite". activation_type: of the QDQ print. parity_examples: how many each print is compared
+    on; emulated_examples: how many of them on the emulated core, by default what 2e9 instructions allow.
+    """
+
+    requantize: Literal["exact", "tflite"] = "exact"
+    activation_type: Literal["int8", "uint8"] = "int8"
+    compiler: Compiler = "zig"
     duty: Duty = field(default_factory=Duty)
     implant: bool = False
     parity_examples: int = PARITY_EXAMPLES
+    emulated_examples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -161,21 +167,20 @@ class EdgeTarget:
         if not isinstance(device, EdgeDevice):
             raise InputError(f"{device.name} is not an edge device")
         job.progress("comparing prints", 0, 3)
-        parities, warnings = compare(program, sample, folder, options)
-        job.progress("comparing prints", 2, 3)
-        emulated: Emulated | None = None
-        if program.sources is not None:
-            emulated, problem = try_emulation(device, program, sample.head(EMULATED_EXAMPLES), folder, options)
-            warnings += [problem] if problem else []
-        if emulated is not None:
-            parities.append(emulated.parity)
+        with ThreadPoolExecutor(1) as beside:  # the emulator is a process of its own: use the second core
+            running = beside.submit(try_emulation, device, program, sample, folder, options)
+            parities, warnings = compare(program, sample, folder, options)
+            job.progress("comparing prints", 1, 3)
+            scores = accuracy(program.graph, integer, examples, job.progress, SCORED_EXAMPLES)
+            job.progress("comparing prints", 2, 3)
+            emulated, problem = running.result()
         job.progress("comparing prints", 3, 3)
+        warnings += [problem] if problem else []
+        parities += [emulated.parity] if emulated else []
         fit = fit_of(device, program.sources, emulated, folder, integer)
         cost = cost_of(device, emulated, fit, options)
-        return Proof(
-            parities, fit, cost.estimates, cost.missing, accuracy(program.graph, integer, examples, job.progress),
-            [*warnings, *cost.notes, *(str(check) for check in cost.heat)],
-        )  # fmt: skip
+        notes = [*warnings, *cost.notes, *(str(check) for check in cost.heat)]
+        return Proof(parities, fit, cost.estimates, cost.missing, scores, notes)
 
     def remedies(self, program: EdgeProgram, job: Job, fit: Sequence[Fit]) -> list[str]:
         """Three changes that would make the program fit."""
@@ -224,10 +229,13 @@ def try_emulation(
     device: EdgeDevice, program: EdgeProgram, sample: Sample, folder: Path, options: EdgeOptions
 ) -> tuple[Emulated | None, str]:
     """Run on the emulated core where there is one and its tools are installed; else say why not."""
+    if program.sources is None:
+        return None, ""
     problem = emulation_missing(device, options.compiler)
     if problem or program.sources is None:
         return None, problem
-    return emulate(device, program.quantized.program, program.sources.name, sample, folder / "c", options.compiler), ""
+    integer, name = program.quantized.program, program.sources.name
+    return emulate(device, integer, name, sample, folder / "c", options.compiler, options.emulated_examples), ""
 
 
 def cost_of(device: EdgeDevice, emulated: Emulated | None, fit: Sequence[Fit], options: EdgeOptions) -> Any:

@@ -44,8 +44,12 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:
-    x = writer.value(step.inputs[0])
-    writer.output(step, writer.node("Softmax", [x], axis=step.attributes["axis"] + 1))
+    x, axis = writer.value(step.inputs[0]), step.attributes["axis"]
+    if writer.program.tensors[step.output].shape[axis] == 1:
+        # Always 1. onnxruntime 1.31 makes 0 of it once it has fused a uint8 Softmax of one value.
+        writer.output(step, writer.clip(x, 1.0, 1.0))
+        return
+    writer.output(step, writer.node("Softmax", [x], axis=axis + 1))
 
 
 KERNEL = Kernel("softmax", ("Softmax",), lower, run, qdq, softmax_layer, layout="row", in_place=True)

@@ -156,9 +156,8 @@ def quantize(
     close = affordable(graph, len(names) * len(METHODS), CLOSE_LOOK, BUDGET_MACS)
     judges = max(affordable(graph, TRIALS, CLOSE_LOOK, BUDGET_MACS), LEAST_HELD_OUT)
     derive, held = split(gather(examples, batch, 2 * judges), close)
-    # Rare examples are what clipping harms, and an even spread of a large set hardly holds any.
-    rare = outermost(found)
-    derive, held = joined(derive, rare[0::2]), joined(held, rare[1::2] or rare)
+    # Clipping harms rare examples, and an even spread of a large set hardly holds any: add the outermost.
+    derive = joined(derive, outermost(found))
     try:
         trials = Trials.start(Plan(scored(graph), _minmax(found)), requantize, held)
     except ValueError as error:
@@ -244,4 +243,5 @@ def _notes(count: int, derived: int, held: int) -> tuple[str, ...]:
     counted = f"the least and greatest values are those of all {count} calibration examples"
     if count > SAMPLE:
         counted += f"; the histograms count {SAMPLE} of them, evenly spread"
-    return (counted, f"refinements derived on {derived} examples, evenly spread, decided on {held}: {which}")
+    derivation = f"refinements derived on {derived} examples, spread evenly and those of the extreme values"
+    return counted, f"{derivation}; decided on {held}: {which}"

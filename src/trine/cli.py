@@ -61,6 +61,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Battery = Annotated[str, typer.Option(help="Battery of the catalogue, for battery life.")]
 Rate = Annotated[float, typer.Option(help="Inferences a second, for battery life (1: one beat a second).")]
 Implant = Annotated[bool, typer.Option("--implant", help="Check power against thermal screening limits of implants.")]
+ExamplesOption = Annotated[
+    int | None, typer.Option(help="How many examples run on the emulated core; as many as is quick by default.", min=1)
+]
 CompilerOption = Annotated[Compiler, typer.Option(help="Cross compiler for the emulated core.")]
 
 
@@ -122,16 +125,23 @@ def edge_device(name: str) -> EdgeDevice:
 
 
 def edge_options(
-    battery: str, rate: float, implant: bool, compiler: Compiler, rounding: Rounding = Rounding.exact,
+    battery: str,
+    rate: float,
+    implant: bool,
+    compiler: Compiler,
+    examples: int | None = None,
+    rounding: Rounding = Rounding.exact,
     activation_type: ActivationType = ActivationType.int8,
-) -> EdgeOptions:  # fmt: skip
+) -> EdgeOptions:
     """The edge target's options from the command line's."""
     from trine.devices import battery as battery_record
     from trine.edge.cost import Duty
-    from trine.edge.target import EdgeOptions
+    from trine.edge.target import PARITY_EXAMPLES, EdgeOptions
 
     battery_record(battery)
-    return EdgeOptions(rounding.value, activation_type.value, compiler.value, Duty(rate, battery), implant)
+    duty = Duty(rate, battery)
+    compared = max(examples or 0, PARITY_EXAMPLES)
+    return EdgeOptions(rounding.value, activation_type.value, compiler.value, duty, implant, compared, examples)
 
 
 @app.command()
@@ -194,6 +204,7 @@ def compile_(
     rate: Rate = 1.0,
     implant: Implant = False,
     compiler: CompilerOption = Compiler.zig,
+    examples: ExamplesOption = None,
     timings: Annotated[bool, typer.Option("--timings", help="Print how long it took, on stderr.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -206,7 +217,7 @@ def compile_(
 
     began = time.perf_counter()
     record = edge_device(device)
-    options = edge_options(battery, rate, implant, compiler, requantize, activation_type)
+    options = edge_options(battery, rate, implant, compiler, examples, requantize, activation_type)
     with progress_bar() as progress:
         deployment = deploy(
             Job(source, record, out, data, parse_shapes(shape or []), options, progress), TARGET
@@ -220,7 +231,7 @@ def compile_(
 def simulate(
     out: Annotated[Path, typer.Argument(help="A deployment folder.")],
     data: Annotated[Path, typer.Option(help="Examples to run, .npz.")],
-    examples: Annotated[int | None, typer.Option(help="How many run on the emulated core.", min=1)] = None,
+    examples: ExamplesOption = None,
     battery: Battery = "cr2032",
     rate: Rate = 1.0,
     implant: Implant = False,
@@ -234,9 +245,9 @@ def simulate(
     deployment = open_deployment(out)
     check_hashes(deployment)
     device = edge_device(str(deployment.artifact("device")))
-    options = edge_options(battery, rate, implant, compiler)
+    options = edge_options(battery, rate, implant, compiler, examples)
     with progress_bar() as progress:
-        result = edge.simulate(deployment, device, data, options, examples, progress)
+        result = edge.simulate(deployment, device, data, options, progress)
     present(result, as_json, out)
 
 

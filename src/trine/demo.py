@@ -123,5 +123,5 @@ def run_demo(out: Path, progress: Progress) -> DemoTable:
         job = Job(model(), device, out / name, out / "data" / "calib.npz", options=EdgeOptions(), progress=progress)
         deploy(job, TARGET)
         test = out / "data" / "test.npz"
-        records.append(simulate(open_deployment(out / name), device, test, EdgeOptions(), progress=progress))
+        records.append(simulate(open_deployment(out / name), device, test, EdgeOptions(), progress))
     return DemoTable(summary.source, summary.synthetic, out, records)

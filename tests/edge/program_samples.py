@@ -230,7 +230,7 @@ def _caller(number: int, job: Job) -> str:
     )
 
 
-def run_on_host(jobs: Sequence[Job], folder: Path, flags: Sequence[str] = ("-O1", *SANITIZE)) -> list[dict[str, Int8]]:
+def run_on_host(jobs: Sequence[Job], folder: Path, flags: Sequence[str] = ("-O0", *SANITIZE)) -> list[dict[str, Int8]]:
     """All programs in one executable: outputs {name: [n, *shape]} of each job. Any sanitizer finding fails."""
     for job in jobs:
         write_sources(job.sources, folder)
@@ -293,11 +293,17 @@ def together(name: str, graphs: Sequence[Graph]) -> Graph:
 
 
 @cache
-def bundles(size: int = 32) -> dict[str, Lowered]:
-    """The whole catalogue quantised, in networks of `size` unconnected ones."""
+def bundle_graphs(size: int = 32) -> dict[str, Graph]:
+    """The whole catalogue in networks of `size` unconnected ones."""
     graphs = list(catalogue().values())
     starts = range(0, len(graphs), size)
-    return {f"bundle{at}": lowered(together(f"bundle{at}", graphs[at : at + size])) for at in starts}
+    return {f"bundle{at}": together(f"bundle{at}", graphs[at : at + size]) for at in starts}
+
+
+@cache
+def bundles() -> dict[str, Lowered]:
+    """The bundles quantised."""
+    return {name: lowered(graph) for name, graph in bundle_graphs().items()}
 
 
 def job_of(program: IntegerProgram, core: str = "host", seed: int = 0) -> Job:

@@ -15,7 +15,7 @@ from trine.compilers.graph import Graph
 from trine.devices.errors import InputError
 from trine.edge.lower import observed, parameters_of
 from trine.edge.program import QuantizedTensor
-from trine.edge.quantize.histogram import Histogram, extremes, histograms
+from trine.edge.quantize.histogram import Histogram, extremes, histograms, outermost
 from trine.edge.quantize.ranges import (
     METHODS,
     candidates,
@@ -169,6 +169,22 @@ def test_extremes_see_every_example_though_histograms_sample(monkeypatch: pytest
     counted = histograms(plain(), found, examples, 64)["x"]
     assert counted.total == 50 * 3 * 32
     assert counted.high == 99.0
+
+
+def test_the_examples_at_the_extremes_are_kept() -> None:
+    graph, examples = plain(), normal(plain(), 500)
+    examples.data["x"][123] *= 10
+    examples.data["x"][321, 0, 0] = -77.0
+    found = extremes(graph, observed(graph), examples, 64)
+    kept = [example["x"] for example in outermost(found)]
+    assert len(kept) <= 2 * len(found)
+    for index in (123, 321):
+        assert sum(np.array_equal(one, examples.data["x"][index]) for one in kept) == 1
+    values = Reference.of(graph, {"x": np.stack(kept)}).values
+    for name, extreme in found.items():
+        np.testing.assert_allclose(
+            (values[name].min(), values[name].max()), extreme.range, rtol=1e-5, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1000])

@@ -1,0 +1,72 @@
+# make demo   the ECG example on four devices, in one table
+# make test   the whole suite
+# make check  style, types, direction of imports, freshness of docs
+# Each sets up what it needs in .venv; PYTHON=... chooses the interpreter.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+FITS := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	if $$p -c "$(FITS)" 2>/dev/null; then echo $$p; break; fi; done)
+WORKERS ?= 2
+
+ifneq ($(wildcard ../shared/data),)
+export TRINE_DATA ?= $(abspath ../shared/data)
+endif
+
+.PHONY: help demo test check lint types imports docs docs-check readme clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p; s/^# Each/Each/p' Makefile
+
+.venv/made:
+	@[ -n "$(PYTHON)" ] && $(PYTHON) -c "$(FITS)" 2>/dev/null || \
+		{ echo "Trine needs Python 3.11 or newer; give it as: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "no venv module: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+.venv/demo: .venv/made pyproject.toml constraints.txt
+	@echo "setting up .venv (a few minutes the first time)" >&2
+	@$(PIP) --editable '.[verify,data]'
+	@touch $@
+
+.venv/dev: .venv/made pyproject.toml constraints.txt
+	@echo "setting up .venv with the tools of development (a few minutes the first time)" >&2
+	@$(PIP) --editable '.[dev]'
+	@touch $@ .venv/demo
+
+demo: .venv/demo
+	$(BIN)/trine demo
+
+test: .venv/dev
+	$(BIN)/pytest --numprocesses $(WORKERS)
+
+check: lint types imports docs-check
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+
+types: .venv/dev
+	$(BIN)/mypy --strict
+
+imports: .venv/dev
+	$(BIN)/lint-imports
+
+docs: .venv/dev
+	$(BIN)/python docs/generate.py
+
+docs-check: .venv/dev
+	$(BIN)/python docs/generate.py --check
+
+readme: .venv/dev
+	$(BIN)/python docs/generate.py --demo
+
+clean:
+	rm -rf .venv build dist demo .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf src/trine.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
