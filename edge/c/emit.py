@@ -210,7 +210,8 @@ def finish_macro(program: IntegerProgram) -> str:
         value = f"trine_requantize((sum) * ((int32_t)1 << (p)->left), (c), {low}, {high})"
     else:
         value = f"trine_requantize((sum), (c), {low}, {high})"
-    return f"#define TRINE_FINISH(sum, c, p) \\\n    ((void)(p), {value})\n"
+    exact = int(program.requantize == "exact")
+    return f"#define TRINE_EXACT {exact}\n#define TRINE_FINISH(sum, c, p) \\\n    ((void)(p), {value})\n"
 
 
 def required_guard(core: str) -> str:

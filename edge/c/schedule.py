@@ -16,9 +16,12 @@ class Schedule:
 
 PORTABLE = Schedule("portable", paired=True, wide=False)
 DSP = Schedule("dsp", paired=True, wide=True)
-MVE = Schedule("mve", paired=False, wide=False)
+ROWS = Schedule("rows", paired=False, wide=False)
 
-SCHEDULE_OF_CORE = {"cortex-m4f": DSP, "cortex-m7": DSP, "cortex-m33": DSP, "cortex-m55": MVE, "cortex-m85": MVE}
+SCHEDULE_OF_CORE = {
+    "cortex-m4f": DSP, "cortex-m7": DSP, "cortex-m33": DSP, "cortex-m55": ROWS, "cortex-m85": ROWS,
+    "cortex-m0": ROWS, "cortex-m0plus": ROWS,
+}  # fmt: skip
 
 
 def schedule_for(core: str) -> Schedule:

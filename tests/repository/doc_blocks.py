@@ -1,0 +1,106 @@
+"""The fenced blocks of a page of documentation, and how what a command prints is compared with what a page shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+FENCE = re.compile(r"^```(?P<label>[^\n`]*)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)
+NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?")
+DRAWING = re.compile(r"[\u2500-\u257f]+")  # the lines of a table
+TOLERANCE = 0.1  # relative; a page is stale when a number has moved by more
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: the language, `file=` of its label, its text and where it stands."""
+
+    language: str
+    file: str | None
+    body: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line after `$ ` in a console block, and the lines that the page shows under it."""
+
+    text: str
+    shown: tuple[str, ...]
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The blocks of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    for found in FENCE.finditer(text):
+        language, _, rest = found["label"].partition(" ")
+        line = text.count("\n", 0, found.start()) + 1
+        file = rest.removeprefix("file=") if rest.startswith("file=") else None
+        yield Block(language, file, found["body"], f"{page.name}:{line}")
+
+
+def commands(block: Block) -> Iterator[Command]:
+    """The commands of a console block; `> ` goes on with the line before."""
+    text, shown = "", []
+    for line in block.body.splitlines():
+        if line.startswith("$ "):
+            if text:
+                yield Command(text, tuple(shown))
+            text, shown = line[2:], []
+        elif line.startswith("> ") and not shown:
+            text += "\n" + line[2:]
+        else:
+            shown.append(line)
+    if not text:
+        raise AssertionError(f"{block.place}: a console block without a command after '$ '")
+    yield Command(text, tuple(shown))
+
+
+def words(lines: tuple[str, ...]) -> list[str]:
+    """Words in order, free of line breaks and of the lines that draw a table."""
+    return DRAWING.sub(" ", " ".join(lines)).split()
+
+
+def same_word(shown: str, printed: str) -> bool:
+    """Equal, numbers within `TOLERANCE`, so that another compiler or processor does not make a page stale."""
+    if shown == printed:
+        return True
+    if NUMBER.sub("#", shown) != NUMBER.sub("#", printed):
+        return False
+    pairs = zip(NUMBER.findall(shown), NUMBER.findall(printed), strict=True)
+    values = [(float(a.replace(",", "")), float(b.replace(",", ""))) for a, b in pairs]
+    return all(abs(a - b) <= TOLERANCE * abs(a) for a, b in values)
+
+
+def mismatch(shown: tuple[str, ...], printed: str) -> str | None:
+    """Where the output leaves what the page shows; None where it does not. A line `...` stands for anything."""
+    found = words(tuple(printed.splitlines()))
+    start = 0
+    anchored = True
+    for part in sections(shown):
+        wanted = words(part)
+        last = start if anchored else len(found) - len(wanted)
+        for at in range(start, last + 1):
+            here = found[at : at + len(wanted)]
+            if len(here) == len(wanted) and all(map(same_word, wanted, here)):
+                start = at + len(wanted)
+                break
+        else:
+            return f"the page shows {' '.join(wanted)!r}; printed from there: {' '.join(found[start:])!r}"
+        anchored = False
+    if shown and shown[-1].strip() != "..." and start != len(found):
+        return f"printed after what the page shows: {' '.join(found[start:])!r}"
+    return None
+
+
+def sections(shown: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The lines between lines of `...`; the first section may be empty."""
+    parts: list[list[str]] = [[]]
+    for line in shown:
+        if line.strip() == "...":
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    return [tuple(part) for part in parts]
