@@ -24,11 +24,11 @@ PAGE = ROOT / "docs" / "operators.md"
 WIDTH = 118
 HEAD = """# Operators
 
-Made from the code by `make docs`; do not edit. An operator is one file in `compilers/operators` (its meaning in
-float) and, where no kernel serves it yet, one in `edge/operators` (its meaning in int8, as ONNX and as C).
+Made from the code by `make docs`; do not edit. An operator is one file in `compilers/operators` (its meaning
+in float) and, where no kernel serves it yet, one in `edge/operators` (its meaning in int8, as ONNX and as C).
 
-*Cases* are checked in every print: NumPy against onnxruntime, C against NumPy. *Spellings* are further ways of
-writing the operator in ONNX, each read and compared with onnxruntime. ONNX opset 13 and later.
+*Cases* are checked in every print: NumPy against onnxruntime, C against NumPy. *Spellings* are further ways
+of writing the operator in ONNX, each read and compared with onnxruntime. ONNX opset 13 and later.
 """
 
 

@@ -5,7 +5,7 @@ A Relu or Clip that alone reads the output of a kernel with a requantiser become
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -162,16 +162,20 @@ class Lowering:
         return made, scale
 
     def nudge_output(
-        self, node: Node, make: Callable[[QuantizedTensor, float], Made | None]
+        self,
+        node: Node,
+        make: Callable[[QuantizedTensor, float], Made | None],
+        margins: Sequence[float] = TIE_MARGINS,
     ) -> tuple[Made, QuantizedTensor]:
         """Declare a step's output, moving its scale until `make(output, tie margin)` finds the step exact.
 
         The widest tie margin that can be had is taken: with one, every order of float operations rounds alike.
+        Raises ValueError where no scale nearby will do.
         """
         name = self.output_name(node)
         low, high = self.ranges[name]
         start, zero_point = parameters_of(low, high)
-        for margin in TIE_MARGINS:
+        for margin in margins:
             for attempt in range(NUDGES):
                 steps = NUDGE_STRIDE * (attempt + 1) // 2 * (1 if attempt % 2 else -1) if attempt else 0
                 scale = np.float32((np.array([start]).view(np.int32) + np.int32(steps)).view(np.float32)[0])

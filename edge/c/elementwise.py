@@ -66,9 +66,11 @@ def expression(layer: LayerWriter, step: Step, a: str, b: str) -> str:
     p, zero_y = step.attributes, layer.tensor(step.output).zero_point
     if step.kernel == "add":
         layer.need("elementwise")
-        values = (p["a"][1], p["b"][1], p["ma"], p["mb"], p["shift"], zero_y, p["low"], p["high"])
-        sums = layer.structure("trine_sum", "sum", "{" + ", ".join(str(int(v)) for v in values) + "}")
-        return f"trine_add({a}, {b}, &{sums})"
+        start = (1 << (p["shift"] - 1)) + (zero_y << p["shift"]) - p["a"][1] * p["ma"] - p["b"][1] * p["mb"]
+        kind, text = ("wide_sum", f"INT64_C({start})") if p["wide"] else ("sum", f"{start % 2**32}u")
+        values = ", ".join(str(int(v)) for v in (p["ma"], p["mb"], p["shift"], p["low"], p["high"]))
+        sums = layer.structure(f"trine_{kind}", "sum", f"{{{text}, {values}}}")
+        return f"trine_{'add_wide' if p['wide'] else 'add'}({a}, {b}, &{sums})"
     r = step.requantizer
     channel = layer.channels(r, [0])
     product = f"(int32_t)({a} - ({p['a'][1]})) * ({b} - ({p['b'][1]}))"

@@ -1,13 +1,15 @@
 """Add of two int8 tensors, or of one and a constant, in integers.
 
-q = (a' * ma + b' * mb + half) >> shift, plus the zero point, saturated; a' and b' less their zero points, 64-bit sum.
-Equal to rounding (a' * sa + b' * sb) / sy on all 65,536 pairs: checked when compiling, the output scale moves if not.
+q = (a' * ma + b' * mb + half) >> shift, plus the zero point, saturated; a' and b' less their zero points.
+Equal to rounding (a' * sa + b' * sb) / sy on all 65,536 pairs: checked when compiling, the output scale moves until
+it is; with sums of 32 bits where such a scale is found nearby, else of 64 bits (attribute `wide`).
 A scalar constant makes a table; another is quantised as a tensor of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,13 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Node
 from trine.edge.c.elementwise import binary_layer
-from trine.edge.lower import Lowering, clear_of_ties, parameters_of
+from trine.edge.lower import TIE_MARGINS, Lowering, clear_of_ties, parameters_of
 from trine.edge.operators import Kernel
 from trine.edge.operators.table import table_of
 from trine.edge.program import QMAX, QMIN, Int8, IntegerProgram, QuantizedTensor, Step
 from trine.edge.qdq import QdqWriter
 
+Parameters = Callable[[QuantizedTensor, QuantizedTensor, QuantizedTensor], dict[str, int]]
 EVERY = np.arange(QMIN, QMAX + 1, dtype=np.int64)
 SUM_BITS = 46  # of |a' * ma| + |b' * mb|: well inside int64, and exact to 2^-30 of an output step
 
@@ -68,13 +71,22 @@ def scalar_operand(lowering: Lowering, node: Node) -> np.float32 | None:
     return None
 
 
-def add_parameters(a: np.float32, b: np.float32, y: np.float32) -> dict[str, int]:
-    """Multipliers and shift for the ratios a / y and b / y."""
-    ratios = [float(a) / float(y), float(b) / float(y)]
+def wide_parameters(a: QuantizedTensor, b: QuantizedTensor, y: QuantizedTensor) -> dict[str, int]:
+    """Multipliers and shift for the ratios a / y and b / y of a 64-bit sum."""
+    ratios = [float(t.scale) / float(y.scale) for t in (a, b)]
     shift = min(int(SUM_BITS - 9 - np.ceil(np.log2(max(ratios)))), 40)
-    ma, mb = (round(r * 2.0**shift) for r in ratios)
-    shift -= max(max(ma.bit_length(), mb.bit_length()) - 31, 0)
-    return {"ma": round(ratios[0] * 2.0**shift), "mb": round(ratios[1] * 2.0**shift), "shift": shift}
+    longest = max(round(r * 2.0**shift).bit_length() for r in ratios)
+    shift -= max(longest - 31, 0)
+    return {"ma": round(ratios[0] * 2.0**shift), "mb": round(ratios[1] * 2.0**shift), "shift": shift, "wide": 1}
+
+
+def narrow_parameters(a: QuantizedTensor, b: QuantizedTensor, y: QuantizedTensor) -> dict[str, int]:
+    """Multipliers and the greatest shift with which the sum, half and zero point included, stays inside 32 bits."""
+    ratios = [float(t.scale) / float(y.scale) for t in (a, b)]
+    reach = sum(max(127 - t.zero_point, t.zero_point + 128) * r for t, r in zip((a, b), ratios, strict=True))
+    shift = int(np.floor(np.log2((2.0**31 - 2**24) / (reach + abs(y.zero_point) + 1))))
+    shift = max(min(shift, int(np.floor(23 - np.log2(max(ratios)))), 30), 1)  # 128 * multiplier stays inside too
+    return {"ma": round(ratios[0] * 2.0**shift), "mb": round(ratios[1] * 2.0**shift), "shift": shift, "wide": 0}
 
 
 def add_rule(a: NDArray[np.int64], b: NDArray[np.int64], p: dict[str, int]) -> NDArray[np.int64]:
@@ -88,16 +100,22 @@ def lower(lowering: Lowering, node: Node) -> Step:
         return lower_scalar(lowering, node, scalar)
     (a, b), constants, sides = operands(lowering, node)
 
-    def make(output: QuantizedTensor, margin: float) -> dict[str, int] | None:
-        p = add_parameters(a.scale, b.scale, output.scale)
-        left, right = EVERY[:, None] - a.zero_point, EVERY[None, :] - b.zero_point
-        real = left * (float(a.scale) / float(output.scale)) + right * (float(b.scale) / float(output.scale))
-        as_float = left.astype(np.float32) * a.scale + right.astype(np.float32) * b.scale
+    left, right = EVERY[:, None] - a.zero_point, EVERY[None, :] - b.zero_point
+    as_float = left.astype(np.float32) * a.scale + right.astype(np.float32) * b.scale
+
+    def make_with(parameters: Parameters, output: QuantizedTensor, margin: float) -> dict[str, int] | None:
+        p = parameters(a, b, output)
         by_float = np.clip(np.rint(as_float / output.scale) + output.zero_point, QMIN, QMAX)
         by_integer = np.clip(add_rule(left, right, p) + output.zero_point, QMIN, QMAX)
-        return p if clear_of_ties(real, margin) and np.array_equal(by_float, by_integer) else None
+        if not np.array_equal(by_float, by_integer):
+            return None
+        real = left * (float(a.scale) / float(output.scale)) + right * (float(b.scale) / float(output.scale))
+        return p if clear_of_ties(real, margin) else None
 
-    parameters, y = lowering.nudge_output(node, make)
+    try:
+        parameters, y = lowering.nudge_output(node, partial(make_with, narrow_parameters), TIE_MARGINS[:2])
+    except ValueError:
+        parameters, y = lowering.nudge_output(node, partial(make_with, wide_parameters))
     low, high = lowering.bounds(node, y)
     inputs = tuple(name for name in node.inputs[:2] if not lowering.is_constant(name))
     return Step("add", node.name, inputs, y.name, constants, {**parameters, **sides, "low": low, "high": high})

@@ -1,4 +1,4 @@
-"""The fenced blocks of a page of documentation, and how what a command prints is compared with what a page shows."""
+"""The fenced blocks of a page, and how what a command prints is compared with what the page shows."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def same_word(shown: str, printed: str) -> bool:
 
 
 def mismatch(shown: tuple[str, ...], printed: str) -> str | None:
-    """Where the output leaves what the page shows; None where it does not. A line `...` stands for anything."""
+    """Where the output leaves what the page shows, or None. A line `...` stands for anything."""
     found = words(tuple(printed.splitlines()))
     start = 0
     anchored = True

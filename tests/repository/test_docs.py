@@ -1,7 +1,7 @@
-"""Every block of README and docs is run, in the order of the pages, in one folder that starts as a copy of examples/.
+"""Every block of README and docs is run, page after page, in one folder that starts with a copy of examples/.
 
-console: each command must end well and print what the page shows. bash, python: must end well. toml, json, c: written
-to the file of their label (`file=NAME`) or read. text: a picture, not run. No other label, and none without a label.
+console: each command must end well and print what the page shows. bash, python: must end well. toml, json, c:
+written to the file of their label (`file=NAME`) or read. text: a picture, not run. Any other label fails.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from doc_blocks import Block, blocks, commands, mismatch
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("TRINE_DATA", ROOT.parent / "shared" / "data"))
-FIRST = [ROOT / "README.md"]  # what its blocks leave, the other pages use
-PAGES = FIRST + [
-    p for p in [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-]
+FIRST = ROOT / "README.md"  # what its blocks leave, the other pages use
+PAGES = [FIRST, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 
 
@@ -36,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """With `trine` and `python` of this interpreter first on the path, and the data of the tests where it is."""
+    """`trine` and `python` of this interpreter first on the path; the data of the tests where it is."""
     here = str(Path(sys.executable).parent)
     found = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}"}
     found.update(COLUMNS="118", TERM="dumb", NO_COLOR="1")
@@ -85,10 +83,9 @@ def run_block(block: Block, folder: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_runs(page: Path, folder: Path) -> None:
-    if page not in FIRST and not (folder / "out").exists():
-        for first in FIRST:
-            for block in blocks(first):
-                run_block(block, folder)
+    if page != FIRST and not (folder / "out").exists():
+        for block in blocks(FIRST):
+            run_block(block, folder)
     for block in blocks(page):
         run_block(block, folder)
 

@@ -1,4 +1,4 @@
-"""What holds for the tree as a whole: names of tests, tools in continuous integration, pins, no trace of a machine."""
+"""What holds for the tree as a whole: names of tests, tools, pins, no trace of a machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (".py", ".toml", ".c", ".h", ".ld", ".S", ".md", ".txt", "")
 FOLDERS = (
-    ".ci", "benchmarks", "compilers", "devices", "docs", "edge", "examples", "neuromorphic", "quantum", "src", "tests",
+    ".ci", "benchmarks", "compilers", "devices", "docs", "edge", "examples", "neuromorphic", "quantum", "src",
+    "tests",
 )  # fmt: skip
 PACKAGES = ("torch", "ziglang", "unicorn", "elftools", "capstone", "wfdb", "neurokit2")
 PROGRAMS = ("cc", "make", "arm-none-eabi-gcc", "qemu-system-arm")

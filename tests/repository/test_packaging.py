@@ -1,4 +1,4 @@
-"""The wheel and the source archive hold every file the package needs, and the wheel runs where it is alone."""
+"""Wheel and source archive hold every file the package needs, and the wheel runs where it is alone."""
 
 from __future__ import annotations
 

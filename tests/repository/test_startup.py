@@ -13,9 +13,12 @@ ROOT = Path(__file__).resolve().parents[2]
 TRINE = Path(sys.executable).parent / "trine"
 FOLDERS = ("compilers", "devices", "edge", "neuromorphic", "quantum")
 HEAVY = frozenset(
-    "numpy scipy pandas onnx onnx_ir onnxruntime onnxscript torch unicorn elftools capstone ziglang wfdb neurokit2 "
-    "matplotlib numba snntorch nir qiskit pennylane braket dwave requests".split()
-)
+    [
+        "braket", "capstone", "dwave", "elftools", "matplotlib", "neurokit2", "nir", "numba", "numpy", "onnx",
+        "onnx_ir", "onnxruntime", "onnxscript", "pandas", "pennylane", "qiskit", "requests", "scipy",
+        "snntorch", "torch", "unicorn", "wfdb", "ziglang",
+    ]
+)  # fmt: skip
 LOADED = """
 import json, sys
 sys.argv = ["trine", *sys.argv[1:]]
