@@ -35,7 +35,9 @@ ROUTES = (
 )  # fmt: skip
 
 
-def on_core(route: tuple[str, str, str], program: IntegerProgram, sample: Sample, macs: int) -> dict[str, Any]:
+def on_core(
+    route: tuple[str, str, str], program: IntegerProgram, sample: Sample, macs: int
+) -> dict[str, Any]:
     """One row: compile, run the sample, profile one example."""
     core, compiler, emulator = route
     absent = missing(core, compiler, emulator)  # type: ignore[arg-type]
@@ -80,7 +82,9 @@ def main() -> None:
     for parity in others:
         print(f"{parity.against}: {parity.differing} of {parity.values} differ {parity.note}", flush=True)
     rows = []
-    print(f"{'core':12} {'compiler':9} {'instr':>10} {'/MAC':>6} {'flash':>7} {'RAM':>6} {'stack':>6} {'differ':>7}")
+    print(
+        f"{'core':12} {'compiler':9} {'instr':>10} {'/MAC':>6} {'flash':>7} {'RAM':>6} {'stack':>6} {'differ':>7}"
+    )
     for route in ROUTES:
         if wanted and route[0] not in wanted:
             continue

@@ -78,13 +78,22 @@ def main() -> None:
     rows = {task: measure(stem) for task, stem in TASKS.items()}
     print(f"{'task':5} {'ours dB':>8} {'TFLite dB':>9} {'differ':>7}  instructions per MAC")
     for task, row in rows.items():
-        per_mac = ", ".join(f"{core} {count / row['macs']:.2f}" for core, count in row["instructions"].items())
-        print(f"{task:5} {row['sqnr_db']:8.2f} {row['reference_sqnr_db']:9.2f} {row['differing']:7}  {per_mac}")
+        per_mac = ", ".join(
+            f"{core} {count / row['macs']:.2f}" for core, count in row["instructions"].items()
+        )
+        print(
+            f"{task:5} {row['sqnr_db']:8.2f} {row['reference_sqnr_db']:9.2f} {row['differing']:7}  {per_mac}"
+        )
     print(f"written to {keep('mlperf_tiny', {'rows': rows, 'machine': machine('ziglang', 'unicorn')})}")
     if len(sys.argv) > 1:
-        instructions = {core: {task: row["instructions"][core] for task, row in rows.items()} for core in CORES}
+        instructions = {
+            core: {task: row["instructions"][core] for task, row in rows.items()} for core in CORES
+        }
         compiler = emulator_for(CORES[0]).compiler
-        document = {"compiler": f"{compiler.name} {compiler.optimise} ({compiler.version})", "instructions": instructions}
+        document = {
+            "compiler": f"{compiler.name} {compiler.optimise} ({compiler.version})",
+            "instructions": instructions,
+        }
         Path(sys.argv[1]).write_text(json.dumps(document, indent=1) + "\n")
 
 

@@ -22,7 +22,11 @@ def machine(*packages: str) -> dict[str, str]:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         cpu = f"{names[0]}, {len(names)} cores" if names else cpu
     return {
         "cpu": cpu,
@@ -34,7 +38,9 @@ def machine(*packages: str) -> dict[str, str]:
 
 def tool_version(command: str) -> str:
     """First line of a tool's --version."""
-    return subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    return subprocess.run(
+        [command, "--version"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()[0]
 
 
 def keep(name: str, result: dict[str, Any]) -> Path:

@@ -26,7 +26,9 @@ class DoesNotFit(AnswerIsNo):
             if not f.ok and f.available is not None
         ]
         advice = "".join(f"\n  {i}. {text}" for i, text in enumerate(remedies, 1))
-        super().__init__(f"does not fit {device}: " + "; ".join(lines) + f"\nany of these would make it fit:{advice}")
+        super().__init__(
+            f"does not fit {device}: " + "; ".join(lines) + f"\nany of these would make it fit:{advice}"
+        )
 
 
 class ParityBroken(AnswerIsNo):
@@ -34,9 +36,15 @@ class ParityBroken(AnswerIsNo):
 
     def __init__(self, parity: Sequence[Parity]) -> None:
         lines = [
-            f"{p.against}: {p.differing} of {p.values} values differ, by up to {p.max_abs_diff}" for p in parity if not p.ok
+            f"{p.against}: {p.differing} of {p.values} values differ, by up to {p.max_abs_diff}"
+            for p in parity
+            if not p.ok
         ]
-        super().__init__("parity broken, nothing written:\n  " + "\n  ".join(lines) + "\nthis is a defect of Trine: report it")
+        super().__init__(
+            "parity broken, nothing written:\n  "
+            + "\n  ".join(lines)
+            + "\nthis is a defect of Trine: report it"
+        )
 
 
 def deploy(job: Job, target: Target) -> Deployment:

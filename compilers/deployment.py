@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trine.compilers.report import Artifact
@@ -22,6 +22,8 @@ from trine.devices.errors import AnswerIsNo, InputError
 
 SCHEMA = "trine.deployment/1"
 FILE = "deployment.json"
+KEYS = ("accuracy", "artifacts", "cost", "device", "digest", "fit", "missing", "parity", "passes", "source",
+        "trine_version", "warnings")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,51 @@ def open_deployment(folder: Path) -> Deployment:
     folder = Path(folder)
     path = folder / FILE
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; make one with trine compile SOURCE --device D -o {folder}")
+        raise InputError(
+            f"{folder}: no such folder; make one with trine compile SOURCE --device D -o {folder}"
+        )
     if not path.is_file():
         raise InputError(f"{folder}: not a deployment (no {FILE} in it)")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); compile the model again") from error
+    except RecursionError:
+        raise InputError(
+            f"{path}: nested too deeply to be a record of Trine; compile the model again"
+        ) from None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         found = record.get("schema") if isinstance(record, dict) else type(record).__name__
         raise InputError(f"{path}: schema is {found!r}, this Trine reads {SCHEMA!r}; compile the model again")
+    problems = [f"no {key}" for key in KEYS if key not in record] + unsafe_artifacts(
+        record.get("artifacts", [])
+    )
+    if problems:
+        raise InputError(f"{path}: {'; '.join(problems)}; compile the model again")
     return Deployment(folder, record)
+
+
+def unsafe_artifacts(artifacts: Any) -> list[str]:
+    """What is wrong with a list of artifacts that came from elsewhere; none may lie outside the folder."""
+    if not isinstance(artifacts, list):
+        return ["artifacts is not a list"]
+    problems = []
+    for i, entry in enumerate(artifacts):
+        if not isinstance(entry, dict) or any(
+            not isinstance(entry.get(k), str) for k in ("path", "sha256", "role")
+        ):
+            problems.append(f"artifact {i} lacks a path, a sha256 or a role")
+            continue
+        path = PurePosixPath(entry["path"])
+        if (
+            path.is_absolute()
+            or ".." in path.parts
+            or not path.parts
+            or "\\" in entry["path"]
+            or "\0" in entry["path"]
+        ):
+            problems.append(f"artifact {entry['path']!r} lies outside the folder")
+    return problems
 
 
 def check_hashes(deployment: Deployment) -> int:
@@ -78,28 +114,55 @@ def check_hashes(deployment: Deployment) -> int:
         path = deployment.folder / entry["path"]
         if not path.is_file():
             problems.append(f"{entry['path']}: missing")
+        elif not path.resolve().is_relative_to(deployment.folder.resolve()):
+            problems.append(f"{entry['path']}: a link that leads out of the folder")
         elif sha256(path) != entry["sha256"]:
             problems.append(f"{entry['path']}: changed since it was written")
-    found = (p for p in deployment.folder.rglob("*") if p.is_file())
-    strangers = sorted(p.relative_to(deployment.folder).as_posix() for p in found)
-    problems += [f"{name}: not part of the deployment" for name in strangers if name not in listed]
+    problems += [
+        f"{name}: not part of the deployment" for name in files_of(deployment.folder) if name not in listed
+    ]
     if problems:
         raise AnswerIsNo(f"{deployment.folder} is not what was compiled:\n  " + "\n  ".join(problems))
     return len(record["artifacts"]) + 1
 
 
+def files_of(folder: Path) -> list[str]:
+    """Everything in a folder but its folders, sorted, as paths relative to it; links are listed, not followed."""
+    found = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    return sorted(p.relative_to(folder).as_posix() for p in found)
+
+
 def refuse_target(out: Path) -> None:
-    """Raise InputError unless `out` can become a deployment: absent, empty, or a deployment to replace."""
+    """Raise InputError unless `out` can become a deployment: absent, empty, or a deployment to replace.
+
+    A deployment with other files among its own is not replaced, since those would be lost.
+    """
     out = Path(out)
-    if out.exists() and not out.is_dir():
+    if (out.exists() or out.is_symlink()) and not out.is_dir():
         raise InputError(f"{out}: a file is there; choose another output folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / FILE).is_file():
-        raise InputError(f"{out}: exists and is not a deployment; choose another folder, or empty this one yourself")
+    if out.is_dir() and any(out.iterdir()):
+        refuse_contents(out)
     parent = out.absolute().parent
     while not parent.exists():
         parent = parent.parent
-    if not os.access(parent, os.W_OK):
-        raise InputError(f"{out}: cannot write in {parent}")
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(f"{out}: cannot write in {parent}; choose another output folder")
+
+
+def refuse_contents(out: Path) -> None:
+    """Raise InputError unless a folder holds a deployment and nothing else."""
+    advice = "choose another folder, or empty this one yourself"
+    if not (out / FILE).is_file():
+        raise InputError(f"{out}: exists and is not a deployment; {advice}")
+    try:
+        listed = {FILE, *(entry["path"] for entry in open_deployment(out).record["artifacts"])}
+    except InputError as error:
+        raise InputError(
+            f"{out}: exists and is no deployment that can be replaced ({error}); {advice}"
+        ) from error
+    strangers = [name for name in files_of(out) if name not in listed]
+    if strangers:
+        raise InputError(f"{out}: holds {', '.join(strangers[:5])}, which no deployment put there; {advice}")
 
 
 @contextmanager
@@ -135,15 +198,17 @@ def swap_in(place: Path, out: Path) -> None:
     if not out.exists():
         place.rename(out)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.absolute().parent))
-    out.rename(old / "old")
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.absolute().parent))
+    old = aside / "old"
     try:
+        out.rename(old)
         place.rename(out)
-    except OSError:
-        (old / "old").rename(out)
+    except BaseException:  # an interrupt between the two renames must not cost the old deployment either
+        if old.exists() and not out.exists():
+            old.rename(out)
         raise
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_record(folder: Path, record: Mapping[str, Any], artifacts: Sequence[Artifact]) -> dict[str, Any]:

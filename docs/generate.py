@@ -97,10 +97,10 @@ def demo_output() -> str:
 
 def with_demo(readme: str, output: str) -> str:
     """README.md with the output of the block whose command is `trine demo` replaced."""
-    block = re.compile(r"(```console\n\$ trine demo\n).*?(\n```)", re.DOTALL)
+    block = re.compile(r"^(```console\n\$ trine demo\n)(?:(?!```).*\n)*```$", re.MULTILINE)
     if not block.search(readme):
         raise SystemExit("README.md: no ```console block that starts with `$ trine demo`")
-    return block.sub(lambda found: found[1] + output + found[2], readme)
+    return block.sub(lambda found: f"{found[1]}{output}\n```", readme)
 
 
 def main(arguments: list[str]) -> int:

@@ -37,7 +37,7 @@ def is_classifier(program: IntegerProgram, examples: Examples) -> bool:
     if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu" or len(program.outputs) != 1:
         return False
     size = program.tensors[program.outputs[0]].size
-    return size > 1 and 0 <= int(labels.min()) and int(labels.max()) < size
+    return size > 1 and int(labels.min()) >= 0 and int(labels.max()) < size
 
 
 def spread(count: int, limit: int | None) -> NDArray[np.int64]:

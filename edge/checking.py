@@ -13,9 +13,10 @@ from trine.compilers.source import load_source
 from trine.devices import EdgeDevice
 from trine.devices.errors import InputError
 from trine.edge.c.emit import emit_c
-from trine.edge.fit import remedies_for, static_fit
+from trine.edge.fit import runs_onnx, static_fit
 from trine.edge.lower import lower, observed
-from trine.edge.target import TARGET, runs_onnx
+from trine.edge.remedies import remedies_for
+from trine.edge.target import TARGET
 
 
 @dataclass(frozen=True)

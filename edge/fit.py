@@ -1,13 +1,12 @@
-"""Does the program fit the device, and if not, what would make it."""
+"""Does the program fit the device."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trine.compilers.report import Fit
-from trine.devices import Device, EdgeDevice, all_devices
+from trine.devices import Device, EdgeDevice
 from trine.edge.c.emit import CSources
 from trine.edge.program import IntegerProgram
 
@@ -16,6 +15,14 @@ if TYPE_CHECKING:
 
 STACK_ALLOWANCE = 512  # bytes; the kernels measured 220-360 on every emulated core
 CODE_ALLOWANCE = 12 * 1024  # bytes of code of all kernels together, measured 5-7 KiB
+
+# Processors that run onnxruntime on Linux rather than bare-metal C.
+RUNS_ONNX = frozenset({"cortex-a53", "cortex-a55", "cortex-a7", "cortex-a72", "cortex-a35"})
+
+
+def runs_onnx(device: Device) -> bool:
+    """Whether the device's processor runs onnxruntime rather than bare-metal C."""
+    return isinstance(device, EdgeDevice) and device.core in RUNS_ONNX
 
 
 def io_bytes(program: IntegerProgram) -> int:
@@ -43,7 +50,11 @@ def static_fit(device: EdgeDevice, sources: CSources, program: IntegerProgram) -
 
 
 def fit_of(
-    device: EdgeDevice, sources: CSources | None, emulated: Emulated | None, folder: Path, program: IntegerProgram
+    device: EdgeDevice,
+    sources: CSources | None,
+    emulated: Emulated | None,
+    folder: Path,
+    program: IntegerProgram,
 ) -> list[Fit]:
     """RAM = variables + stack + caller's buffers; flash = code + constants, from the linked ELF where there is one."""
     if sources is None:
@@ -58,58 +69,14 @@ def fit_of(
     ]
 
 
-def remedies_for(
-    program: IntegerProgram, sources: CSources | None, device: Device, fit: Sequence[Fit]
-) -> list[str]:
-    """Three changes, each enough by itself: a smaller input or network, a smaller layer, another device."""
-    over = [f for f in fit if not f.ok and f.available]
-    advice: list[str] = []
-    for f in over:
-        factor = (f.available or 1) / f.used
-        if f.limit == "ram":
-            advice += ram_remedies(program, factor, f)
-        else:
-            advice += flash_remedies(program, factor, f)
-    need = {f.limit: f.used for f in fit}
-    larger = [
-        d
-        for d in all_devices("edge")
-        if isinstance(d, EdgeDevice)
-        and (d.ram_bytes or 0) >= need.get("ram", 0)
-        and (d.flash_bytes or 0) >= need.get("flash", 0)
-    ]
-    larger.sort(key=lambda d: (d.ram_bytes or 0, d.name))
-    names = ", ".join(f"{d.name} ({(d.ram_bytes or 0) // 1024} KiB RAM)" for d in larger[:3])
-    advice.append(f"a larger device: {names}" if names else "no device of the catalogue is large enough")
-    return advice[:2] + advice[-1:] if len(advice) > 3 else advice
-
-
-def ram_remedies(program: IntegerProgram, factor: float, fit: Fit) -> list[str]:
-    """Shrink what is live at the peak."""
-    first = program.tensors[program.inputs[0]]
-    largest = max(program.steps, key=lambda s: program.tensors[s.output].size + program.tensors[s.inputs[0]].size)
-    shape = program.tensors[largest.output].shape
-    live = program.tensors[largest.output].size + program.tensors[largest.inputs[0]].size
-    shorter = "x".join(str(max(int(d * factor), 1)) if i == len(first.shape) - 1 else str(d) for i, d in enumerate(first.shape))
-    channels = max(int(shape[0] * factor), 1)
-    return [
-        f"a shorter input: {first.name} of about {shorter} instead of {'x'.join(map(str, first.shape))} "
-        "(activations shrink with it)",
-        f"fewer channels where most bytes are live: layer {largest.name} and its input hold {live:,} B; "
-        f"about {channels} channels instead of {shape[0]} there, or a stride before it",
-    ]
-
-
-def flash_remedies(program: IntegerProgram, factor: float, fit: Fit) -> list[str]:
-    """Shrink the weights."""
-    weighted = [s for s in program.steps if "weight" in s.constants]
-    if not weighted:
+def certain_misfit(device: Device, sources: CSources | None, program: IntegerProgram) -> list[Fit]:
+    """The fit by arithmetic where arena or weights alone exceed the device, so that nothing has to run; else []."""
+    if sources is None or not isinstance(device, EdgeDevice):
         return []
-    largest = max(weighted, key=lambda s: s.constants["weight"].size)
-    size = largest.constants["weight"].size
-    share = size / max(sum(s.constants["weight"].size for s in weighted), 1)
-    return [
-        f"fewer weights in {largest.name}, which holds {size:,} of them ({share:.0%}): "
-        f"{fit.used - (fit.available or 0):,} B have to go",
-        f"a narrower network: {factor**0.5:.0%} of the channels everywhere leaves about {factor:.0%} of the weights",
-    ]
+    fit = static_fit(device, sources, program)
+    stored = {
+        a.tobytes(): a.nbytes for s in program.steps for name, a in s.constants.items() if name == "weight"
+    }
+    least = {"ram": sources.plan.arena_bytes + io_bytes(program), "flash": sum(stored.values())}
+    hopeless = [f for f in fit if f.available is not None and least[f.limit] > f.available]
+    return fit if hopeless else []

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 UNITS = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
-SECONDS_PER = (("years", 365.25 * 86400), ("months", 30.44 * 86400), ("days", 86400.0), ("h", 3600.0), ("min", 60.0))
+SECONDS_PER = (
+    ("years", 365.25 * 86400),
+    ("months", 30.44 * 86400),
+    ("days", 86400.0),
+    ("h", 3600.0),
+    ("min", 60.0),
+)
 
 
 def quantity(value: float, unit: str) -> str:
@@ -46,14 +52,25 @@ def show_deployment(record: Mapping[str, Any], out: Path) -> None:
         table.add_column(column, justify="left" if column == "what ran" else "right", overflow="fold")
     for p in results["parity"]:
         note = f"\n[dim]{p['note']}[/dim]" if p.get("note") else ""
-        table.add_row(p["against"] + note, f"{p['examples']:,}", f"{p['values']:,}", f"{p['differing']:,}", str(p["max_abs_diff"]))
+        table.add_row(
+            p["against"] + note,
+            f"{p['examples']:,}",
+            f"{p['values']:,}",
+            f"{p['differing']:,}",
+            str(p["max_abs_diff"]),
+        )
     console.print(table)
     table = Table(title="cost", title_justify="left")
     for column in ("what", "value", "how", "source"):
         table.add_column(column, overflow="fold")
     for f in record["fit"]:
         there = "limit not published" if f["available"] is None else f"of {quantity(f['available'], 'B')}"
-        table.add_row(f"{f['limit']} in all", f"{quantity(f['used'], 'B')} {there}", f["how"], "" if f["ok"] else "does not fit")
+        table.add_row(
+            f"{f['limit']} in all",
+            f"{quantity(f['used'], 'B')} {there}",
+            f["how"],
+            "" if f["ok"] else "does not fit",
+        )
     for c in record["cost"]:
         table.add_row(c["name"], spread(c), c["how"], brief(c["source"]))
     for name, why in record["missing"].items():
@@ -82,7 +99,9 @@ def show_accuracy(console: Any, accuracy: Mapping[str, Any] | None) -> None:
         table.add_column(column)
     for name in ("source", "deployed"):
         a = accuracy[name]
-        interval = f"{100 * a['macro_f1']:.2f} % ({100 * a['macro_f1_low']:.2f} to {100 * a['macro_f1_high']:.2f})"
+        interval = (
+            f"{100 * a['macro_f1']:.2f} % ({100 * a['macro_f1_low']:.2f} to {100 * a['macro_f1_high']:.2f})"
+        )
         table.add_row(name, f"{100 * a['accuracy']:.2f} %", interval, recalls(a["per_class"]))
     console.print(table)
     console.print(f"  {accuracy['disagreements']:,} examples change class between the two")
@@ -97,7 +116,9 @@ def recalls(per_class: Any) -> str:
 
 def verification_text(out: Path, result: Mapping[str, Any]) -> str:
     """What `trine verify` found."""
-    lines = [f"{out}: {result['files']} files unchanged; {', '.join(result['reprinted'])} printed again, byte for byte"]
+    lines = [
+        f"{out}: {result['files']} files unchanged; {', '.join(result['reprinted'])} printed again, byte for byte"
+    ]
     for p in result["parity"]:
         lines.append(f"  {p['against']}: {p['differing']} of {p['values']:,} values differ")
     for f in result["fit"]:

@@ -82,7 +82,9 @@ class IntegerProgram:
         for step in self.steps:
             absent = [name for name in step.inputs if name not in known]
             if absent or step.output not in self.tensors:
-                raise ValueError(f"step {step.name} ({step.kernel}) reads {absent} or writes an unknown tensor")
+                raise ValueError(
+                    f"step {step.name} ({step.kernel}) reads {absent} or writes an unknown tensor"
+                )
             known.add(step.output)
         if not known.issuperset(self.outputs):
             raise ValueError(f"outputs {self.outputs} are not all written")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import fields
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +15,13 @@ import numpy as np
 
 from trine.compilers.graph import Array
 from trine.devices.errors import InputError
+from trine.edge.operators import kernel_of, kernels
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 from trine.edge.requantize import Requantizer
 
 SCHEMA = "trine.integer_program/1"
+DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError,
+          IndexError, RuntimeError)  # fmt: skip
 
 
 def save_program(program: IntegerProgram, path: Path) -> None:
@@ -50,7 +57,7 @@ def save_program(program: IntegerProgram, path: Path) -> None:
     }  # fmt: skip
     text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
     with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, program=text, **arrays)
+        np.savez_compressed(file, program=text, **dict(sorted(arrays.items())))
 
 
 def load_program(path: Path) -> IntegerProgram:
@@ -59,16 +66,34 @@ def load_program(path: Path) -> IntegerProgram:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         head = json.loads(arrays.pop("program").tobytes())
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(f"{path}: not an integer program ({error})") from error
-    if head.get("schema") != SCHEMA:
-        raise InputError(f"{path}: schema is {head.get('schema')!r}, this Trine reads {SCHEMA!r}")
+        if head.get("schema") != SCHEMA:
+            raise InputError(
+                f"{path}: schema is {head.get('schema')!r}, this Trine reads {SCHEMA!r}; compile the model again"
+            )
+        program = read_program(head, arrays)
+        program.check()
+    except DAMAGE as error:
+        raise InputError(f"{path}: not an integer program ({error}); compile the model again") from error
+    return program
+
+
+def read_program(head: Mapping[str, Any], arrays: Mapping[str, Array]) -> IntegerProgram:
+    """A program from its structure and its arrays. Raises ValueError, KeyError or TypeError for another structure."""
+
+    # Attributes are printed into C: no other words are read, so that a file from elsewhere brings no code of its own.
+    words = {"exact", "tflite", *kernel_of()}
 
     def rich(value: Any) -> Any:
         if isinstance(value, dict):
-            return arrays[value["array"]] if set(value) == {"array"} else {k: rich(v) for k, v in value.items()}
+            return (
+                numeric(arrays[value["array"]])
+                if set(value) == {"array"}
+                else {k: rich(v) for k, v in value.items()}
+            )
         if isinstance(value, list):
             return tuple(rich(item) for item in value)
+        if isinstance(value, str) and value not in words:
+            raise ValueError(f"unknown word {value!r}")
         return np.float32(value) if isinstance(value, float) else value
 
     steps = tuple(
@@ -78,10 +103,20 @@ def load_program(path: Path) -> IntegerProgram:
         )
         for s in head["steps"]
     )  # fmt: skip
+    unknown = {step.kernel for step in steps} - set(kernels())
+    if unknown:
+        raise ValueError(f"unknown kernels {', '.join(sorted(unknown))}")
     tensors = {
-        name: QuantizedTensor(name, tuple(shape), np.float32(scale), zero_point)
+        name: QuantizedTensor(name, tuple(map(index, shape)), np.float32(scale), index(zero_point))
         for name, shape, scale, zero_point in head["tensors"]
     }
     return IntegerProgram(
         head["name"], tuple(head["inputs"]), tuple(head["outputs"]), steps, tensors, head["requantize"]
     )
+
+
+def numeric(array: Array) -> Array:
+    """The array, if it holds numbers."""
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"an array of {array.dtype}")
+    return array

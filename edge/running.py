@@ -52,7 +52,12 @@ def affordable(instructions: int, count: int) -> int:
 
 
 def emulate(
-    device: EdgeDevice, program: IntegerProgram, name: str, sample: Sample, c_dir: Path, compiler: Compiler = "zig",
+    device: EdgeDevice,
+    program: IntegerProgram,
+    name: str,
+    sample: Sample,
+    c_dir: Path,
+    compiler: Compiler = "zig",
     examples: int | None = None,
 ) -> Emulated:
     """Run a sample on the device's core and profile a few examples.
@@ -63,7 +68,8 @@ def emulate(
     with emulator.load(c_dir, entry_of(program, name)) as machine:
         few = sample.head(PROFILED)
         profiles = [
-            machine.profile([few.codes[n][i : i + 1].reshape(1, -1) for n in program.inputs]) for i in range(few.count)
+            machine.profile([few.codes[n][i : i + 1].reshape(1, -1) for n in program.inputs])
+            for i in range(few.count)
         ]
         most = max(profiles, key=lambda profile: profile.instructions)
         sample = sample.head(examples or affordable(most.instructions, sample.count))

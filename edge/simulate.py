@@ -41,6 +41,7 @@ def simulate(
     Returns the deployment's record with `results`, and `cost`, `fit`, `missing` made anew for the given options.
     """
     program = load_program(deployment.artifact("integer_program"))
+    check_prints(deployment, device, program)
     graph = read_onnx(deployment.artifact("float_onnx"))
     inputs = tuple(Tensor(name, program.tensors[name].shape) for name in program.inputs)
     opened = Examples.open(data, inputs)
@@ -91,7 +92,13 @@ def run_prints(
             warnings.append(problem)
         else:
             emulated = emulate(
-                device, program, source.stem, sample, source.parent, options.compiler, options.emulated_examples
+                device,
+                program,
+                source.stem,
+                sample,
+                source.parent,
+                options.compiler,
+                options.emulated_examples,
             )
             parities.append(emulated.parity)
     if program.requantize == "exact":
@@ -99,7 +106,8 @@ def run_prints(
     broken = [p for p in parities if not p.ok]
     if broken:
         raise AnswerIsNo(
-            "parity broken: " + "; ".join(f"{p.against}: {p.differing} of {p.values} values differ" for p in broken)
+            "parity broken: "
+            + "; ".join(f"{p.against}: {p.differing} of {p.values} values differ" for p in broken)
         )
     return parities, emulated, warnings
 
@@ -122,7 +130,9 @@ def verify(deployment: Deployment, device: EdgeDevice, options: EdgeOptions) -> 
     sources = emit_c(program, device.core) if deployment.has("c_source") else None
     fit: list[Fit] = fit_of(device, sources, emulated, deployment.folder, program)
     if not all(f.ok for f in fit):
-        raise AnswerIsNo("does not fit any more: " + "; ".join(f"{f.limit} {f.used} of {f.available}" for f in fit))
+        raise AnswerIsNo(
+            "does not fit any more: " + "; ".join(f"{f.limit} {f.used} of {f.available}" for f in fit)
+        )
     return {
         "files": files,
         "reprinted": reprinted,
@@ -139,7 +149,9 @@ def check_prints(deployment: Deployment, device: EdgeDevice, program: IntegerPro
         sources = emit_c(program, device.core)
         same = {**same, "c_source": [sources.source.encode()], "c_header": [sources.header.encode()]}
     wrong = [
-        deployment.artifact(role).name for role, prints in same.items() if deployment.artifact(role).read_bytes() not in prints
+        deployment.artifact(role).name
+        for role, prints in same.items()
+        if deployment.artifact(role).read_bytes() not in prints
     ]
     if wrong:
         raise AnswerIsNo(

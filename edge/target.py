@@ -20,15 +20,15 @@ from trine.devices.errors import InputError, MissingExtra
 from trine.edge.accuracy import accuracy
 from trine.edge.c.emit import CSources, emit_c
 from trine.edge.cost import Duty, Size, estimate_cost
-from trine.edge.fit import fit_of, remedies_for, static_fit
+from trine.edge.fit import certain_misfit, fit_of, runs_onnx, static_fit
 from trine.edge.operators import kernel_of
 from trine.edge.parity import Sample, draw, entry_of, in_onnxruntime, on_host, vectors
 from trine.edge.program_file import save_program
 from trine.edge.qdq import to_qdq
 from trine.edge.quantize import Quantized, quantize
+from trine.edge.remedies import remedies_for
 from trine.edge.running import Compiler, Emulated, emulate, emulation_missing
 
-RUNS_ONNX = frozenset({"cortex-a53", "cortex-a55", "cortex-a7", "cortex-a72", "cortex-a35"})
 PARITY_EXAMPLES = 3000
 SCORED_EXAMPLES = 8192  # of the calibration data, while compiling; `simulate` scores all it is given
 
@@ -57,11 +57,6 @@ class EdgeProgram:
     graph: Graph
     quantized: Quantized
     sources: CSources | None = None
-
-
-def runs_onnx(device: Device) -> bool:
-    """Whether the device's processor runs onnxruntime rather than bare-metal C."""
-    return isinstance(device, EdgeDevice) and device.core in RUNS_ONNX
 
 
 def options_of(job: Job) -> EdgeOptions:
@@ -152,7 +147,9 @@ class EdgeTarget:
                 print_pass(program, job, None)[1],
             )
         }
-        (folder / "receipts.json").write_text(json.dumps(receipts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / "receipts.json").write_text(
+            json.dumps(receipts, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+        )
         (folder / "vectors.npz").write_bytes(b"")
         return [*artifacts, Artifact("receipts.json", "receipts"), Artifact("vectors.npz", "vectors")]
 
@@ -161,6 +158,8 @@ class EdgeTarget:
         if examples is None:
             raise InputError("parity needs examples: give --data")
         integer, options = program.quantized.program, options_of(job)
+        if misfit := certain_misfit(job.device, program.sources, integer):
+            return Proof((), misfit, ())
         sample = draw(integer, examples, options.parity_examples)
         write_vectors(integer, sample, folder / "vectors.npz")
         device = job.device
@@ -235,7 +234,9 @@ def try_emulation(
     if problem or program.sources is None:
         return None, problem
     integer, name = program.quantized.program, program.sources.name
-    return emulate(device, integer, name, sample, folder / "c", options.compiler, options.emulated_examples), ""
+    return emulate(
+        device, integer, name, sample, folder / "c", options.compiler, options.emulated_examples
+    ), ""
 
 
 def cost_of(device: EdgeDevice, emulated: Emulated | None, fit: Sequence[Fit], options: EdgeOptions) -> Any:

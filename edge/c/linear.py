@@ -27,15 +27,15 @@ def folded_bias(program: IntegerProgram, step: Step) -> Array:
     return np.asarray(step.constants["bias"].astype(np.int64) - zero_point * rows.sum(axis=1))
 
 
-def linear_fields(layer: LayerWriter, rows: Array, length: int) -> str:
-    """A `trine_linear` initialiser; rows int8 as stored."""
+def linear_fields(layer: LayerWriter, rows: Array, length: int, row: int) -> str:
+    """A `trine_linear` initialiser; rows int8 as stored, `length` of `row` values of each that count."""
     step = layer.step
     r = step.requantizer
     weight = layer.array("weight", rows)
     channels = layer.channels(r, folded_bias(layer.program, step))
     layer.need("linear", *(["tflite"] if r.rule == "tflite" else []))
     outputs = step.constants["weight"].shape[0] // step.attributes.get("group", 1)
-    return f"{{{weight}, {channels}, {padded(length)}, {length}, {outputs}, {r.low}, {r.high}, {r.left}}}"
+    return f"{{{weight}, {channels}, {row}, {length}, {outputs}, {r.low}, {r.high}, {r.left}}}"
 
 
 def pack_rows(rows: Array, groups: int, paired: bool) -> Array:
@@ -49,6 +49,13 @@ def pack_rows(rows: Array, groups: int, paired: bool) -> Array:
     if paired:
         packed = packed.reshape(groups, -1, 2, length // 4, 4).swapaxes(2, 3)
     return np.ascontiguousarray(packed)
+
+
+def block_channels(rows: Array) -> Array:
+    """Depthwise weights [channels, taps] by blocks of 4 channels, tap after tap; the last channels one by one."""
+    whole = rows.shape[0] // 4 * 4
+    blocks = rows[:whole].reshape(-1, 4, rows.shape[1]).swapaxes(1, 2)
+    return np.concatenate([blocks.ravel(), rows[whole:].ravel()])
 
 
 def is_depthwise(step: Step) -> bool:
@@ -87,23 +94,24 @@ def conv_layer(layer: LayerWriter, step: Step) -> None:
     layer.need("copy", "conv")
     shape = layer.structure("trine_shape", "shape", shape_text(layer))
     if is_depthwise(step):
-        rows = np.ascontiguousarray(last.reshape(weight.shape[0], -1).T)  # tap by tap, channels together
+        rows = last.reshape(weight.shape[0], -1)
         layer.need("depthwise")
-        fields = linear_fields(layer, rows, rows.shape[0])
+        fields = linear_fields(layer, block_channels(rows), rows.shape[1], rows.shape[1])
         linear = layer.structure("trine_linear", "linear", fields)
-        layer.line(f"trine_depthwise(x0, y, scratch, &{shape}, &{linear});")
+        layer.line(f"const int8_t *taps[{rows.shape[1]}];")
+        layer.line(f"trine_depthwise(x0, y, scratch, taps, &{shape}, &{linear});")
         return
     rows = last.reshape(weight.shape[0], -1)
     packed = pack_rows(rows, step.attributes["group"], layer.source.schedule.paired)
-    linear = layer.structure("trine_linear", "linear", linear_fields(layer, packed, rows.shape[1]))
+    linear = layer.structure("trine_linear", "linear", linear_fields(layer, packed, rows.shape[1], padded(rows.shape[1])))
     layer.line(f"trine_conv(x0, y, scratch, &{shape}, {linear});")
 
 
 def conv_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
-    """Two gathered windows, and both expanded to halfwords where the schedule is wide; for depthwise one window."""
+    """Two gathered windows, and both expanded to halfwords where the schedule is wide; for depthwise the zero points of a tap."""
     weight = step.constants["weight"]
     if is_depthwise(step):
-        return int(weight.size)
+        return int(weight.shape[0])
     return (6 if schedule.wide else 2) * padded(int(np.prod(weight.shape[1:])))
 
 
@@ -114,7 +122,7 @@ def dense_layer(layer: LayerWriter, step: Step) -> None:
     x = layer.tensor(step.inputs[0])
     rows = x.size // length
     packed = pack_rows(weight, 1, layer.source.schedule.paired)
-    linear = layer.structure("trine_linear", "linear", linear_fields(layer, packed, length))
+    linear = layer.structure("trine_linear", "linear", linear_fields(layer, packed, length, padded(length)))
     if rows == 1 and length % 4 == 0:
         layer.line(f"trine_one_window(x0, y, &{linear});")
         return

@@ -60,9 +60,12 @@ class Compiler(StrEnum):
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Battery = Annotated[str, typer.Option(help="Battery of the catalogue, for battery life.")]
 Rate = Annotated[float, typer.Option(help="Inferences a second, for battery life (1: one beat a second).")]
-Implant = Annotated[bool, typer.Option("--implant", help="Check power against thermal screening limits of implants.")]
+Implant = Annotated[
+    bool, typer.Option("--implant", help="Check power against thermal screening limits of implants.")
+]
 ExamplesOption = Annotated[
-    int | None, typer.Option(help="How many examples run on the emulated core; as many as is quick by default.", min=1)
+    int | None,
+    typer.Option(help="How many examples run on the emulated core; as many as is quick by default.", min=1),
 ]
 CompilerOption = Annotated[Compiler, typer.Option(help="Cross compiler for the emulated core.")]
 
@@ -106,7 +109,9 @@ def parse_shapes(shapes: list[str]) -> dict[str, Shape]:
         try:
             found[name] = tuple(int(size) for size in sizes.split(","))
         except ValueError:
-            raise InputError(f"--shape {text}: give NAME=SIZE,SIZE,... with the batch first, as in beat=1,1,128") from None
+            raise InputError(
+                f"--shape {text}: give NAME=SIZE,SIZE,... with the batch first, as in beat=1,1,128"
+            ) from None
         if not name or min(found[name]) < 1:
             raise InputError(f"--shape {text}: needs a name and sizes of at least 1")
     return found
@@ -141,7 +146,9 @@ def edge_options(
     battery_record(battery)
     duty = Duty(rate, battery)
     compared = max(examples or 0, PARITY_EXAMPLES)
-    return EdgeOptions(rounding.value, activation_type.value, compiler.value, duty, implant, compared, examples)
+    return EdgeOptions(
+        rounding.value, activation_type.value, compiler.value, duty, implant, compared, examples
+    )
 
 
 @app.command()
@@ -151,8 +158,7 @@ def devices(
     as_json: Json = False,
 ) -> None:
     """The catalogue of devices, or one device with its sources."""
-    from trine.devices import all_devices, load_device
-    from trine.devices import show
+    from trine.devices import all_devices, load_device, show
 
     if name is not None:
         device = load_device(name)
@@ -176,7 +182,9 @@ def devices(
 def check(
     source: Annotated[Path, typer.Argument(help="The model: .onnx or .pt2.")],
     device: Annotated[str, typer.Option(help="A device of the catalogue, or a .toml file.")],
-    shape: Annotated[list[str] | None, typer.Option(help="NAME=1,SIZE,... for axes the file leaves open.")] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(help="NAME=1,SIZE,... for axes the file leaves open.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Will it lower, will it fit: every obstacle at once, without data."""
@@ -197,9 +205,15 @@ def compile_(
     device: Annotated[str, typer.Option(help="A device of the catalogue, or a .toml file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to make.")],
     data: Annotated[Path | None, typer.Option(help="Calibration examples, .npz.")] = None,
-    shape: Annotated[list[str] | None, typer.Option(help="NAME=1,SIZE,... for axes the file leaves open.")] = None,
-    requantize: Annotated[Rounding, typer.Option(help="Rounding: onnxruntime's (exact) or TensorFlow Lite's.")] = Rounding.exact,
-    activation_type: Annotated[ActivationType, typer.Option(help="Activations of the QDQ ONNX.")] = ActivationType.int8,
+    shape: Annotated[
+        list[str] | None, typer.Option(help="NAME=1,SIZE,... for axes the file leaves open.")
+    ] = None,
+    requantize: Annotated[
+        Rounding, typer.Option(help="Rounding: onnxruntime's (exact) or TensorFlow Lite's.")
+    ] = Rounding.exact,
+    activation_type: Annotated[
+        ActivationType, typer.Option(help="Activations of the QDQ ONNX.")
+    ] = ActivationType.int8,
     battery: Battery = "cr2032",
     rate: Rate = 1.0,
     implant: Implant = False,

@@ -50,7 +50,9 @@ class DemoTable:
         console.print(table)
         for note in dict.fromkeys(note for record in self.records for note in record["warnings"]):
             console.print(f"note: {note}", highlight=False)
-        console.print(f"deployments: {', '.join(str(self.out / record['device']) for record in self.records)}")
+        console.print(
+            f"deployments: {', '.join(str(self.out / record['device']) for record in self.records)}"
+        )
 
     def rows(self) -> list[tuple[str, list[str]]]:
         """Name of a row and a cell for each device."""
@@ -60,7 +62,13 @@ class DemoTable:
         for limit in ("ram", "flash"):
             rows.append((limit, [fit_cell(r, limit) for r in self.records]))
         rows.append(("stack", [cost_cell(r, "stack_bytes") for r in self.records]))
-        rows += [(name.removesuffix("_s").removesuffix("_j").replace("_", " "), [cost_cell(r, name) for r in self.records]) for name in SHOWN]
+        rows += [
+            (
+                name.removesuffix("_s").removesuffix("_j").replace("_", " "),
+                [cost_cell(r, name) for r in self.records],
+            )
+            for name in SHOWN
+        ]
         for name in ("source", "deployed"):
             label = "float" if name == "source" else "int8"
             rows.append((f"accuracy, {label}", [accuracy_cell(r, name) for r in self.records]))
@@ -103,7 +111,10 @@ def parity_cell(record: Mapping[str, Any]) -> str:
 
 def model() -> Path:
     """The ECG network: of the repository, or of the installed package."""
-    for place in (Path(__file__).resolve().parents[2] / "examples" / "ecg" / "ecg.onnx", Path("examples/ecg/ecg.onnx")):
+    for place in (
+        Path(__file__).resolve().parents[2] / "examples" / "ecg" / "ecg.onnx",
+        Path("examples/ecg/ecg.onnx"),
+    ):
         if place.is_file():
             return place
     raise InputError("examples/ecg/ecg.onnx is not here: run trine demo from a checkout of Trine")
@@ -120,7 +131,9 @@ def run_demo(out: Path, progress: Progress) -> DemoTable:
         device = load_device(name)
         if not isinstance(device, EdgeDevice):
             raise InputError(f"{name} is not an edge device")
-        job = Job(model(), device, out / name, out / "data" / "calib.npz", options=EdgeOptions(), progress=progress)
+        job = Job(
+            model(), device, out / name, out / "data" / "calib.npz", options=EdgeOptions(), progress=progress
+        )
         deploy(job, TARGET)
         test = out / "data" / "test.npz"
         records.append(simulate(open_deployment(out / name), device, test, EdgeOptions(), progress))

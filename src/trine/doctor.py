@@ -50,7 +50,9 @@ def examine() -> list[Part]:
             version: str | None = metadata.version(name)
         except metadata.PackageNotFoundError:
             version = None
-        parts.append(Part(name, version, purpose, f"pip install 'trine[{extra}]'" if extra else "pip install trine"))
+        parts.append(
+            Part(name, version, purpose, f"pip install 'trine[{extra}]'" if extra else "pip install trine")
+        )
     for name, package, purpose in PROGRAMS:
         path = shutil.which(name)
         parts.append(Part(name, path, purpose, f"apt-get install {package}"))
@@ -66,5 +68,7 @@ def show(parts: Sequence[Part]) -> None:
     for column in ("part", "version or place", "needed for", "how to get it"):
         table.add_column(column, overflow="fold")
     for part in parts:
-        table.add_row(part.name, part.version or "[bold]absent[/bold]", part.purpose, "" if part.version else part.get)
+        table.add_row(
+            part.name, part.version or "[bold]absent[/bold]", part.purpose, "" if part.version else part.get
+        )
     Console().print(table)

@@ -75,32 +75,31 @@ def same_word(shown: str, printed: str) -> bool:
 
 
 def mismatch(shown: tuple[str, ...], printed: str) -> str | None:
-    """Where the output leaves what the page shows, or None. A line `...` stands for anything."""
+    """Where the output leaves what the page shows, or None. A word `...` on the page stands for any words."""
     found = words(tuple(printed.splitlines()))
     start = 0
-    anchored = True
-    for part in sections(shown):
-        wanted = words(part)
-        last = start if anchored else len(found) - len(wanted)
+    parts = sections(words(shown))
+    for number, wanted in enumerate(parts):
+        last = start if number == 0 else len(found) - len(wanted)
+        if number and number == len(parts) - 1:
+            start = max(start, last)  # nothing may follow the last part
         for at in range(start, last + 1):
-            here = found[at : at + len(wanted)]
-            if len(here) == len(wanted) and all(map(same_word, wanted, here)):
+            if all(map(same_word, wanted, found[at : at + len(wanted)])) and at + len(wanted) <= len(found):
                 start = at + len(wanted)
                 break
         else:
             return f"the page shows {' '.join(wanted)!r}; printed from there: {' '.join(found[start:])!r}"
-        anchored = False
-    if shown and shown[-1].strip() != "..." and start != len(found):
+    if len(parts) == 1 and start != len(found):
         return f"printed after what the page shows: {' '.join(found[start:])!r}"
     return None
 
 
-def sections(shown: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The lines between lines of `...`; the first section may be empty."""
+def sections(shown: list[str]) -> list[list[str]]:
+    """The words between `...`; the first and the last section may be empty."""
     parts: list[list[str]] = [[]]
-    for line in shown:
-        if line.strip() == "...":
+    for word in shown:
+        if word == "...":
             parts.append([])
         else:
-            parts[-1].append(line)
-    return [tuple(part) for part in parts]
+            parts[-1].append(word)
+    return parts

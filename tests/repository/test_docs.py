@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,17 +21,39 @@ from doc_blocks import Block, blocks, commands, mismatch
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("TRINE_DATA", ROOT.parent / "shared" / "data"))
-FIRST = ROOT / "README.md"  # what its blocks leave, the other pages use
-PAGES = [FIRST, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LEADING = [ROOT / "README.md", ROOT / "docs" / "edge.md"]  # the other pages use what their blocks leave
+PAGES = [
+    *LEADING,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(page for page in (ROOT / "docs").rglob("*.md") if page not in LEADING),
+]
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 
 
+@dataclass
+class Reader:
+    """Who reads page after page and does what they say, in a folder; pages done are not done again."""
+
+    folder: Path
+    done: set[Path] = field(default_factory=set)
+
+    def read(self, page: Path) -> None:
+        """A page, after the leading pages before it."""
+        before = LEADING[: LEADING.index(page)] if page in LEADING else LEADING
+        for each in (*before, page):
+            if each not in self.done:
+                for block in blocks(each):
+                    run_block(block, self.folder)
+                self.done.add(each)
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a reader would be: a checkout, with the README's blocks done."""
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    """In a new folder with the examples in it."""
     place = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "examples", place / "examples", ignore=shutil.ignore_patterns("__pycache__"))
-    return place
+    return Reader(place)
 
 
 def environment() -> dict[str, str]:
@@ -82,12 +105,8 @@ def run_block(block: Block, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_runs(page: Path, folder: Path) -> None:
-    if page != FIRST and not (folder / "out").exists():
-        for block in blocks(FIRST):
-            run_block(block, folder)
-    for block in blocks(page):
-        run_block(block, folder)
+def test_every_block_runs(page: Path, reader: Reader) -> None:
+    reader.read(page)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -96,6 +115,16 @@ def test_links_lead_somewhere(page: Path) -> None:
         link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()
     ]
     assert not missing
+
+
+def test_every_key_of_a_deployment_is_explained(reader: Reader) -> None:
+    page = ROOT / "docs" / "deployment.md"
+    reader.read(page)
+    record = json.loads((reader.folder / "pulse" / "deployment.json").read_text(encoding="utf-8"))
+    keys = {*record, *record["source"], *record["calibration"], *record["fit"][0], *record["parity"][0]}
+    keys |= {*record["cost"][0], *record["artifacts"][0], *(entry["role"] for entry in record["artifacts"])}
+    text = page.read_text(encoding="utf-8")
+    assert sorted(key for key in keys if f"`{key}`" not in text) == []
 
 
 def test_generated_pages_are_fresh() -> None:
@@ -119,6 +148,8 @@ def test_generated_pages_are_fresh() -> None:
         (("...", "third"), "first\nsecond", False),
         (("first", "...", "third"), "first\nsecond\nthird", True),
         (("second", "..."), "first\nsecond", False),
+        (("a ... c",), "a b c", True),
+        (("a ... c",), "a b c d", False),
     ],
 )
 def test_comparison(shown: tuple[str, ...], printed: str, good: bool) -> None:
