@@ -37,7 +37,7 @@ class Deployment:
         """The file of a role. Raises InputError when the deployment has none."""
         for entry in self.record["artifacts"]:
             if entry["role"] == role:
-                return self.folder / entry["path"]
+                return self.folder / str(entry["path"])
         raise InputError(f"{self.folder}: no artifact of role {role}")
 
     def has(self, role: str) -> bool:
@@ -52,7 +52,7 @@ def digest(record: Mapping[str, Any]) -> str:
 
 
 def open_deployment(folder: Path) -> Deployment:
-    """Read a deployment. Raises InputError where the folder is none, or its `deployment.json` cannot be read."""
+    """Read a deployment. Raises InputError where there is none or its `deployment.json` cannot be read."""
     folder = Path(folder)
     path = folder / FILE
     if not folder.is_dir():
@@ -104,7 +104,7 @@ def unsafe_artifacts(artifacts: Any) -> list[str]:
 
 
 def check_hashes(deployment: Deployment) -> int:
-    """Compare every file with its recorded hash. Returns how many; raises AnswerIsNo naming all that differ."""
+    """Compare every file with its recorded hash. Returns how many; raises AnswerIsNo with all that differ."""
     record, problems = deployment.record, []
     if digest(record) != record.get("digest"):
         problems.append(f"{FILE}: changed since it was written")
@@ -127,7 +127,7 @@ def check_hashes(deployment: Deployment) -> int:
 
 
 def files_of(folder: Path) -> list[str]:
-    """Everything in a folder but its folders, sorted, as paths relative to it; links are listed, not followed."""
+    """All files below a folder, sorted, as paths relative to it; links are listed, not followed."""
     found = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
     return sorted(p.relative_to(folder).as_posix() for p in found)
 
@@ -167,7 +167,7 @@ def refuse_contents(out: Path) -> None:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside `out` that takes its place when the block ends well, and vanishes when it does not.
+    """A temporary folder beside `out` that takes its place when the block ends well, and else vanishes.
 
     Raises InputError for a full disk or a folder that cannot be written.
     """
@@ -194,7 +194,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def swap_in(place: Path, out: Path) -> None:
-    """Rename the finished folder to `out`; an older deployment steps aside first and is restored on failure."""
+    """Rename the finished folder to `out`; an older one steps aside first and is restored on failure."""
     if not out.exists():
         place.rename(out)
         return

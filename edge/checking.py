@@ -59,7 +59,7 @@ class CheckReport:
 
 
 def check_edge(source: Path, device: EdgeDevice, shapes: Mapping[str, Shape]) -> CheckReport:
-    """Lower with made-up ranges, which decide no size, and lay out memory. Raises InputError with all obstacles."""
+    """Lower with made-up ranges, which decide no size, and lay out memory. InputError: all obstacles."""
     graph = load_source(source, shapes)
     obstacles = TARGET.obstacles(graph, device)
     if obstacles:

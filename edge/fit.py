@@ -56,7 +56,7 @@ def fit_of(
     folder: Path,
     program: IntegerProgram,
 ) -> list[Fit]:
-    """RAM = variables + stack + caller's buffers; flash = code + constants, from the linked ELF where there is one."""
+    """RAM = variables + stack + caller's buffers; flash = code + constants; from the linked ELF if any."""
     if sources is None:
         size = (folder / "model.onnx").stat().st_size
         return [Fit("ram", size, device.ram_bytes, "B", "modelled")]
@@ -70,7 +70,7 @@ def fit_of(
 
 
 def certain_misfit(device: Device, sources: CSources | None, program: IntegerProgram) -> list[Fit]:
-    """The fit by arithmetic where arena or weights alone exceed the device, so that nothing has to run; else []."""
+    """The fit by arithmetic where arena or weights alone exceed the device: nothing has to run. Else []."""
     if sources is None or not isinstance(device, EdgeDevice):
         return []
     fit = static_fit(device, sources, program)

@@ -1,6 +1,7 @@
 """From a float `Graph` and the ranges of its activations to an `IntegerProgram`.
 
-A Relu or Clip that alone reads the output of a kernel with a requantiser becomes that kernel's saturation bounds.
+A Relu or Clip that alone reads the output of a kernel with a requantiser becomes that kernel's saturation
+bounds.
 """
 
 from __future__ import annotations
@@ -14,14 +15,26 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Array, Graph, Node, Shape
 from trine.edge.operators import kernel_of
-from trine.edge.program import QMAX, QMIN, IntegerProgram, QuantizedTensor, Step
-from trine.edge.requantize import Certificate, Requantizer, certify, make_requantizer, split_ratio_tflite
+from trine.edge.program import QMAX, QMIN, IntegerProgram, QuantizedTensor
+from trine.edge.requantize import Certificate, Requantizer, certify, split_ratio_tflite
 
-FUSES_ACTIVATION = frozenset({"Conv", "Gemm", "MatMul", "Add", "Mul", "AveragePool", "GlobalAveragePool", "ReduceMean"})
-FORCED = {"Softmax": (np.float32(1 / 256), -128), "Sigmoid": (np.float32(1 / 256), -128), "Tanh": (np.float32(1 / 128), 0)}
-SHARES_INPUT = frozenset({"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout"})
+FUSES_ACTIVATION = frozenset(
+    {"Conv", "Gemm", "MatMul", "Add", "Mul", "AveragePool", "GlobalAveragePool", "ReduceMean"}
+)
+FORCED = {
+    "Softmax": (np.float32(1 / 256), -128),
+    "Sigmoid": (np.float32(1 / 256), -128),
+    "Tanh": (np.float32(1 / 128), 0),
+}
+SHARES_INPUT = frozenset(
+    {"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout"}
+)
 Made = TypeVar("Made")
-TIE_MARGINS = (2e-5, 4e-6, 0.0)  # of an output step; float32 rounding in onnxruntime's several forms stays below the first
+TIE_MARGINS = (
+    2e-5,
+    4e-6,
+    0.0,
+)  # of an output step; float32 rounding in onnxruntime's several forms stays below the first
 NUDGES = 200
 NUDGE_STRIDE = 37  # float32 steps; 200 of them move the scale by at most 0.1 %
 SMALLEST_SCALE = np.float32(2.0**-40)
@@ -61,7 +74,8 @@ def observed(graph: Graph) -> tuple[str, ...]:
 
 
 def parameters_of(low: float, high: float) -> tuple[np.float32, int]:
-    """(scale, zero point) of int8 for a real range; zero is always exactly representable (ONNX QuantizeLinear)."""
+    """(scale, zero point) of int8 for a real range; zero is always exactly representable (ONNX
+    QuantizeLinear)."""
     low, high = min(float(low), 0.0), max(float(high), 0.0)
     scale = max(np.float32((high - low) / 255.0), SMALLEST_SCALE)
     if high == low:
@@ -132,7 +146,7 @@ class Lowering:
         low, high = activation_bounds(self.fused[node.name])
         ends = []
         for bound, default in ((low, QMIN), (high, QMAX)):
-            ends.append(int(output.quantize(np.float32(bound))) if np.isfinite(bound) else default)
+            ends.append(int(output.quantize(np.array(bound, np.float32))) if np.isfinite(bound) else default)
         return ends[0], ends[1]
 
     def requantizer(
@@ -143,16 +157,21 @@ class Lowering:
         output: QuantizedTensor,
         sums: tuple[NDArray[np.int64], NDArray[np.int64]],
     ) -> tuple[Requantizer, NDArray[np.float32]]:
-        """Requantiser of a step and the weight scales it holds for; sums: proven bounds of each channel's int32."""
+        """Requantiser of a step and the weight scales it holds for; sums: proven bounds of each channel's
+        int32."""
         bounds = self.bounds(node, output)
         low, high = sums
         if max(np.abs(low).max(), np.abs(high).max()) > LARGEST_SUM:
-            raise ValueError(f"{node.name}: sums reach {max(np.abs(low).max(), np.abs(high).max())}, beyond int32")
+            raise ValueError(
+                f"{node.name}: sums reach {max(np.abs(low).max(), np.abs(high).max())}, beyond int32"
+            )
         if self.requantize == "tflite":
             ratio = source_scale.astype(np.float64) * weight_scale.astype(np.float64) / float(output.scale)
             multiplier, shift = split_ratio_tflite(ratio)
             return (
-                Requantizer(ratio.astype(np.float32), multiplier, shift, 0, output.zero_point, *bounds, "tflite"),
+                Requantizer(
+                    ratio.astype(np.float32), multiplier, shift, 0, output.zero_point, *bounds, "tflite"
+                ),
                 weight_scale,
             )
         made, scale, certificate = certify(
@@ -169,7 +188,8 @@ class Lowering:
     ) -> tuple[Made, QuantizedTensor]:
         """Declare a step's output, moving its scale until `make(output, tie margin)` finds the step exact.
 
-        The widest tie margin that can be had is taken: with one, every order of float operations rounds alike.
+        The widest tie margin that can be had is taken: with one, every order of float operations rounds
+        alike.
         Raises ValueError where no scale nearby will do.
         """
         name = self.output_name(node)
@@ -185,7 +205,9 @@ class Lowering:
                     self.tensors[name] = output
                     self.certificates[node.name] = Certificate(1, int(attempt > 0), 0, 0)
                     return made, output
-        raise ValueError(f"{node.name}: no output scale near {start} makes integer and float arithmetic equal")
+        raise ValueError(
+            f"{node.name}: no output scale near {start} makes integer and float arithmetic equal"
+        )
 
 
 def clear_of_ties(values: NDArray[np.float64], margin: float) -> bool:
@@ -211,7 +233,12 @@ def lower(
     swallowed = {node.name for node in fused.values()}
     steps = [kernel_of()[node.op].lower(lowering, node) for node in graph.nodes if node.name not in swallowed]
     program = IntegerProgram(
-        graph.name, tuple(t.name for t in graph.inputs), graph.outputs, tuple(steps), lowering.tensors, requantize
+        graph.name,
+        tuple(t.name for t in graph.inputs),
+        graph.outputs,
+        tuple(steps),
+        lowering.tensors,
+        requantize,
     )
     program.check()
     return Lowered(program, lowering.certificates)
@@ -222,7 +249,8 @@ def linear_sum_bounds(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Least and greatest int32 sum of each channel over all int8 inputs; weight [channels, ...], bias int64.
 
-    Raises ValueError where a partial sum, in any order and with the zero point folded into the bias, could leave int32.
+    Raises ValueError where a partial sum, in any order and with the zero point folded into the bias, could
+    leave int32.
     """
     rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
     positive, negative = np.where(rows > 0, rows, 0).sum(axis=1), np.where(rows < 0, rows, 0).sum(axis=1)
@@ -239,8 +267,9 @@ def quantize_linear(
 ) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.float32]]:
     """(int8 weight, int32 bias, weight scale) of a layer; weight [channels, ...], bias [channels] or None.
 
-    The bias counts in units of float32(source_scale * weight_scale), as QDQ stores it. Where a channel's weights are so
-    small (or all zero) that its bias would leave +-2^29, the channel's weight scale is raised until it does not.
+    The bias counts in units of float32(source_scale * weight_scale), as QDQ stores it. Where a channel's
+    weights are so small (or all zero) that its bias would leave +-2^29, the channel's weight scale is
+    raised until it does not.
     """
     real = np.zeros(weight.shape[0]) if bias is None else bias.astype(np.float64)
     _, scale = quantize_weight(weight, clip)

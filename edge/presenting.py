@@ -40,20 +40,22 @@ def spread(cost: Mapping[str, Any]) -> str:
 def show_deployment(record: Mapping[str, Any], out: Path) -> None:
     """Print a record: parity, fit, accuracy, cost, what is missing."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     results = record.get("results") or record
-    console.print(f"[bold]{record['source']['file']}[/bold] for [bold]{record['device']}[/bold] in {out}")
+    source, device = escape(record["source"]["file"]), escape(record["device"])
+    console.print(f"[bold]{source}[/bold] for [bold]{device}[/bold] in {escape(str(out))}")
     for entry in record["passes"]:
-        console.print(f"  {entry['name']}: {entry['changed']}", highlight=False)
+        console.print(f"  {entry['name']}: {entry['changed']}", highlight=False, markup=False)
     table = Table(title="against the integer program", title_justify="left")
     for column in ("what ran", "examples", "values", "differ", "by at most"):
         table.add_column(column, justify="left" if column == "what ran" else "right", overflow="fold")
     for p in results["parity"]:
-        note = f"\n[dim]{p['note']}[/dim]" if p.get("note") else ""
+        note = f"\n[dim]{escape(p['note'])}[/dim]" if p.get("note") else ""
         table.add_row(
-            p["against"] + note,
+            escape(p["against"]) + note,
             f"{p['examples']:,}",
             f"{p['values']:,}",
             f"{p['differing']:,}",
@@ -72,14 +74,14 @@ def show_deployment(record: Mapping[str, Any], out: Path) -> None:
             "" if f["ok"] else "does not fit",
         )
     for c in record["cost"]:
-        table.add_row(c["name"], spread(c), c["how"], brief(c["source"]))
+        table.add_row(c["name"], spread(c), c["how"], escape(brief(c["source"])))
     for name, why in record["missing"].items():
-        table.add_row(name, "not known", "", brief(why))
+        table.add_row(name, "not known", "", escape(brief(why)))
     console.print(table)
     console.print("  whole sources: --json")
     show_accuracy(console, results.get("accuracy"))
     for warning in record["warnings"]:
-        console.print(f"note: {warning}", highlight=False)
+        console.print(f"note: {warning}", highlight=False, markup=False)
 
 
 def brief(source: str) -> str:
@@ -92,6 +94,7 @@ def show_accuracy(console: Any, accuracy: Mapping[str, Any] | None) -> None:
     """Print float and deployed accuracy side by side."""
     if not accuracy:
         return
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=f"accuracy on {accuracy['examples']:,} examples", title_justify="left")
@@ -102,7 +105,7 @@ def show_accuracy(console: Any, accuracy: Mapping[str, Any] | None) -> None:
         interval = (
             f"{100 * a['macro_f1']:.2f} % ({100 * a['macro_f1_low']:.2f} to {100 * a['macro_f1_high']:.2f})"
         )
-        table.add_row(name, f"{100 * a['accuracy']:.2f} %", interval, recalls(a["per_class"]))
+        table.add_row(name, f"{100 * a['accuracy']:.2f} %", interval, escape(recalls(a["per_class"])))
     console.print(table)
     console.print(f"  {accuracy['disagreements']:,} examples change class between the two")
 

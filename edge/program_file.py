@@ -1,4 +1,4 @@
-"""An `IntegerProgram` as one `.npz`: its structure as JSON, its arrays beside it. Deterministic bytes, no pickle."""
+"""An `IntegerProgram` as one `.npz`: structure as JSON, arrays beside it. Deterministic bytes, no pickle."""
 
 from __future__ import annotations
 
@@ -52,12 +52,13 @@ def save_program(program: IntegerProgram, path: Path) -> None:
         )  # fmt: skip
     tensors = [[t.name, list(t.shape), float(t.scale), t.zero_point] for t in program.tensors.values()]
     head = {
-        "schema": SCHEMA, "name": program.name, "inputs": list(program.inputs), "outputs": list(program.outputs),
+        "schema": SCHEMA, "name": program.name, "inputs": list(program.inputs),
+        "outputs": list(program.outputs),
         "requantize": program.requantize, "tensors": tensors, "steps": steps,
     }  # fmt: skip
     text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
     with path.open("wb") as file:
-        np.savez_compressed(file, program=text, **dict(sorted(arrays.items())))
+        np.savez_compressed(file, allow_pickle=False, program=text, **dict(sorted(arrays.items())))
 
 
 def load_program(path: Path) -> IntegerProgram:
@@ -68,7 +69,7 @@ def load_program(path: Path) -> IntegerProgram:
         head = json.loads(arrays.pop("program").tobytes())
         if head.get("schema") != SCHEMA:
             raise InputError(
-                f"{path}: schema is {head.get('schema')!r}, this Trine reads {SCHEMA!r}; compile the model again"
+                f"{path}: schema {head.get('schema')!r}, this Trine reads {SCHEMA!r}; compile the model again"
             )
         program = read_program(head, arrays)
         program.check()
@@ -78,9 +79,9 @@ def load_program(path: Path) -> IntegerProgram:
 
 
 def read_program(head: Mapping[str, Any], arrays: Mapping[str, Array]) -> IntegerProgram:
-    """A program from its structure and its arrays. Raises ValueError, KeyError or TypeError for another structure."""
+    """A program from its structure and arrays. Raises ValueError, KeyError or TypeError."""
 
-    # Attributes are printed into C: no other words are read, so that a file from elsewhere brings no code of its own.
+    # Attributes are printed into C: no other words are read, so that a file from elsewhere brings no code.
     words = {"exact", "tflite", *kernel_of()}
 
     def rich(value: Any) -> Any:
@@ -98,7 +99,8 @@ def read_program(head: Mapping[str, Any], arrays: Mapping[str, Array]) -> Intege
 
     steps = tuple(
         Step(
-            s["kernel"], s["name"], tuple(s["inputs"]), s["output"], rich(s["constants"]), rich(s["attributes"]),
+            s["kernel"], s["name"], tuple(s["inputs"]), s["output"],
+            rich(s["constants"]), rich(s["attributes"]),
             None if s["requantizer"] is None else Requantizer(**rich(s["requantizer"])),
         )
         for s in head["steps"]

@@ -1,7 +1,7 @@
 """The QDQ print of an `IntegerProgram`: standard ONNX that onnxruntime runs, every int8 tensor spelled out.
 
-Inputs and outputs stay float32 under the source model's names. `activation_type` "uint8" stores every activation
-128 higher, which changes no value; x86 hosts fuse uint8 without a session option.
+Inputs and outputs stay float32 under the source model's names. `activation_type` "uint8" stores every
+activation 128 higher, which changes no value; x86 hosts fuse uint8 without a session option.
 """
 
 from __future__ import annotations
@@ -54,19 +54,21 @@ class QdqWriter:
 
     def clip(self, x: str, low: float, high: float) -> str:
         """Clip with whichever bounds are finite."""
-        bounds = [self.constant(np.float32(b)) if np.isfinite(b) else "" for b in (low, high)]
+        bounds = [self.constant(np.array(b, np.float32)) if np.isfinite(b) else "" for b in (low, high)]
         return self.node("Clip", [x, *bounds])
 
     def reduce_mean(self, x: str, axes: list[int], keepdims: int) -> str:
         """ReduceMean as opset 18 spells it."""
-        return self.node("ReduceMean", [x, self.constant(np.array(axes, np.int64))], keepdims=int(bool(keepdims)))
+        return self.node(
+            "ReduceMean", [x, self.constant(np.array(axes, np.int64))], keepdims=int(bool(keepdims))
+        )
 
     def _stored(self, tensor: QuantizedTensor) -> tuple[str, str]:
         """Initialisers of a tensor's scale and zero point, made once."""
         scale, zero_point = f"{tensor.name}_scale", f"{tensor.name}_zero_point"
         if scale not in self.initializers:
             raised = tensor.zero_point + 128 * (self.activation_type == "uint8")
-            self.constant(np.float32(tensor.scale), scale)
+            self.constant(np.array(tensor.scale, np.float32), scale)
             self.constant(np.array(raised, self.activation_type), zero_point)
         return scale, zero_point
 
@@ -81,14 +83,19 @@ class QdqWriter:
         scale, zero_point = self._stored(tensor)
         quantized, value = f"{tensor.name}_quantized", self.value(tensor.name)
         self.nodes.append(
-            helper.make_node("QuantizeLinear", [real, scale, zero_point], [quantized], name=f"{tensor.name}_Q")
+            helper.make_node(
+                "QuantizeLinear", [real, scale, zero_point], [quantized], name=f"{tensor.name}_Q"
+            )
         )
         self.nodes.append(
-            helper.make_node("DequantizeLinear", [quantized, scale, zero_point], [value], name=f"{tensor.name}_DQ")
+            helper.make_node(
+                "DequantizeLinear", [quantized, scale, zero_point], [value], name=f"{tensor.name}_DQ"
+            )
         )
 
     def output(self, step: Step, real: str) -> None:
-        """Finish a step: clip to a fused activation where its bounds are narrower than int8, then quantise."""
+        """Finish a step: clip to a fused activation where its bounds are narrower than int8, then
+        quantise."""
         tensor = self.program.tensors[step.output]
         low, high = saturation(step)
         if (low, high) != (-128, 127):
@@ -121,7 +128,9 @@ class QdqWriter:
         place = step.attributes["constant"]
         if place is not None:
             scale, zero_point = step.attributes["ab"[place]]
-            constant = self.stored_constant(f"{step.name}_constant", step.constants["constant"], scale, zero_point, None)
+            constant = self.stored_constant(
+                f"{step.name}_constant", step.constants["constant"], scale, zero_point, None
+            )
             values.insert(place, constant)
         return values
 
@@ -159,7 +168,9 @@ def to_qdq(program: IntegerProgram, activation_type: str = "int8") -> bytes:
         ]
         for names in (program.inputs, program.outputs)
     ]
-    graph = helper.make_graph(writer.nodes, program.name, *infos, initializer=list(writer.initializers.values()))
+    graph = helper.make_graph(
+        writer.nodes, program.name, *infos, initializer=list(writer.initializers.values())
+    )
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="trine", ir_version=IR_VERSION
     )
@@ -170,7 +181,8 @@ def to_qdq(program: IntegerProgram, activation_type: str = "int8") -> bytes:
 def run_qdq(
     model: bytes, program: IntegerProgram, inputs: dict[str, Array], optimize: bool = True, batch: int = 256
 ) -> dict[str, NDArray[np.int8]]:
-    """Run a QDQ model in onnxruntime on float inputs {name: [n, *shape]}; returns the int8 codes of its outputs.
+    """Run a QDQ model in onnxruntime on float inputs {name: [n, *shape]}; returns the int8 codes of its
+    outputs.
 
     optimize: all graph optimisations (integer kernels) or none (dequantise, float operator, quantise).
     """
@@ -181,7 +193,8 @@ def run_qdq(
     options.intra_op_num_threads = 1
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
-    # int8 activations are fused on x86 only with this option (facts: onnxruntime allows it by default on Arm only).
+    # int8 activations are fused on x86 only with this option (facts: onnxruntime allows it by default on
+    # Arm only).
     options.add_session_config_entry("session.qdqisint8allowed", "1")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     count = len(next(iter(inputs.values())))
@@ -201,7 +214,8 @@ def run_qdq(
 def run_qdq_tensors(
     model: bytes, program: IntegerProgram, inputs: dict[str, Array]
 ) -> dict[str, NDArray[np.int8]]:
-    """Int8 codes of every tensor of the program in onnxruntime without optimisations; inputs {name: [n, *shape]}."""
+    """Int8 codes of every tensor of the program in onnxruntime without optimisations; inputs {name: [n,
+    *shape]}."""
     import onnx
     import onnxruntime
 

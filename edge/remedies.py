@@ -1,4 +1,4 @@
-"""What would make a program fit that does not: changes of the network or the device, each enough by itself."""
+"""What would make a program fit that does not: changes of network or device, each enough by itself."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ONNX_BYTES = 32 << 20  # RAM of onnxruntime itself and what it keeps beside the 
 def remedies_for(
     program: IntegerProgram, sources: CSources | None, device: Device, fit: Sequence[Fit]
 ) -> list[str]:
-    """Three changes, each of which makes the program fit by itself: a narrower network, a shorter input, another device.
+    """Three changes, each enough by itself: a narrower network, a shorter input, another device.
 
-    Where the catalogue has no larger device or the network cannot shrink one way, there are further ways; fewer than
-    three are given only where fewer exist.
+    Where the catalogue has no larger device or the network cannot shrink one way, there are further ways;
+    fewer than three are given only where fewer exist.
     """
     needed = Needed(
         Shrinker(program, device.core if isinstance(device, EdgeDevice) else ""),
@@ -35,7 +35,9 @@ def remedies_for(
     )
     larger = larger_device(needed)
     advice = list(
-        dict.fromkeys(text for shrink in (narrower, shorter, low_rank, strided) if (text := shrink(needed)))
+        dict.fromkeys(
+            text for shrink in (narrower, shorter, low_rank, strided, halved) if (text := shrink(needed))
+        )
     )
     return [*advice[: 3 - bool(larger)], *([larger] if larger else [])]
 
@@ -49,7 +51,7 @@ class Needed:
     fit: tuple[Fit, ...]
 
     def enough(self, smaller: Sizes, limits: Sequence[str] = ("ram", "flash")) -> bool:
-        """Whether a smaller network would fit; a saving counts for 97 %, since layers are padded to whole words."""
+        """Whether a smaller network would fit; savings count for 97 %, since layers are padded."""
         now = self.shrinker.whole
         saved = {
             "ram": now.arena + now.io - smaller.arena - smaller.io,
@@ -67,12 +69,15 @@ class Needed:
         """The largest share at which the network that `shrunk` describes fits."""
         return largest_share(lambda share: self.enough(shrunk(share), limits))
 
+    def channels(self, limits: Sequence[str], stride: int = 1) -> float | None:
+        """The largest share of the hidden channels that fits and leaves every layer one."""
+        share = self.largest(limits, lambda share: self.shrinker.sizes(share, 1.0, stride))
+        return share if share and int(share * self.shrinker.least_channels) >= 1 else None
+
     @cached_property
     def channels_for_flash(self) -> float | None:
         """Share of the hidden channels at which the weights fit."""
-        if self.enough(self.shrinker.whole, ("flash",)):
-            return 1.0
-        return self.largest(("flash",), lambda share: self.shrinker.sizes(share))
+        return 1.0 if self.enough(self.shrinker.whole, ("flash",)) else self.channels(("flash",))
 
 
 def channels_text(share: float) -> str:
@@ -82,39 +87,50 @@ def channels_text(share: float) -> str:
 
 def narrower(needed: Needed) -> str:
     """Fewer channels in every hidden layer."""
-    share = needed.largest(BOTH, lambda share: needed.shrinker.sizes(share))
+    share = needed.channels(BOTH)
     return f"a narrower network: {channels_text(share)}" if share else ""
 
 
 def shorter(needed: Needed) -> str:
-    """A shorter input, and fewer channels where that is not enough for the weights; "" where RAM is not the matter."""
-    program, shrinker = needed.shrinker.program, needed.shrinker
-    first = program.tensors[program.inputs[0]]
+    """A shorter input, and fewer channels where the weights need it; "" where RAM is not the matter."""
+    alone = shorter_at(needed, 1.0)
+    ram_fits = needed.enough(needed.shrinker.whole, ("ram",))
+    return alone or (
+        "" if ram_fits or not needed.channels_for_flash else shorter_at(needed, needed.channels_for_flash)
+    )
+
+
+def halved(needed: Needed) -> str:
+    """Half the channels, and an input as short as is then necessary."""
+    return shorter_at(needed, 0.5) if needed.shrinker.least_channels >= 2 else ""
+
+
+def shorter_at(needed: Needed, channels: float) -> str:
+    """The longest input that fits with a share of the hidden channels; "" where none does."""
+    share = needed.largest(BOTH, lambda length: needed.shrinker.sizes(channels, length))
+    first = needed.shrinker.program.tensors[needed.shrinker.program.inputs[0]]
     now = first.shape[-1] if first.shape else 1
-    ram_fits = needed.enough(shrinker.whole, ("ram",))
-    for channels in (1.0, needed.channels_for_flash):
-        if channels is None or (ram_fits and channels < 1):
-            continue
-        share = needed.largest(BOTH, lambda length, c=channels: shrinker.sizes(c, length))  # type: ignore[misc]
-        if share and int(now * share) >= 1:
-            also = "" if channels == 1 else f", and {channels_text(channels)}"
-            return f"a shorter input: last axis of {first.name} {int(now * share)} instead of {now}{also}"
-    return ""
+    if not share or int(now * share) < 1:
+        return ""
+    also = "" if channels == 1 else f", and {channels_text(channels)}"
+    return f"a shorter input: last axis of {first.name} {int(now * share)} instead of {now}{also}"
 
 
 def strided(needed: Needed) -> str:
-    """A longer stride where the input enters, and fewer channels where that is not enough for the weights."""
-    shrinker = needed.shrinker
-    for channels in (1.0, needed.channels_for_flash):
+    """A longer stride where the input enters, and fewer channels where that alone is not enough."""
+    text = "a stride of the first layer {} times as long"
+    for stride in STRIDES:
+        if needed.enough(needed.shrinker.sizes(1.0, 1.0, stride)):
+            return text.format(stride)
+    for least in (0.25, 0.0):
         for stride in STRIDES:
-            if channels and needed.enough(shrinker.sizes(channels, 1.0, stride)):
-                also = "" if channels == 1 else f", and {channels_text(channels)}"
-                return f"a stride of the first layer {stride} times as long{also}"
+            if (share := needed.channels(BOTH, stride)) and share >= least:
+                return f"{text.format(stride)}, and {channels_text(share)}"
     return ""
 
 
 def low_rank(needed: Needed) -> str:
-    """The heaviest layers each as two with few channels between; "" where RAM is the matter, which that does not free."""
+    """The heaviest layers each as two with few channels between; "" where RAM is the matter."""
     if not needed.on_microcontroller or not needed.enough(needed.shrinker.whole, ("ram",)):
         return ""
     program = needed.shrinker.program
@@ -141,15 +157,16 @@ def weights(step: Step) -> int:
 
 
 def rank_kept(step: Step) -> float:
-    """Channels between two layers that together have as many bytes as the one they replace, channel entries counted."""
-    outputs = step.constants["weight"].shape[0]
-    inputs = weights(step) // outputs
+    """Channels between two layers that together have as many bytes as the one they replace."""
+    outputs = int(step.constants["weight"].shape[0])
+    inputs = weights(step) // int(outputs)
     return weights(step) / (inputs + outputs + CHANNEL_BYTES)
 
 
 def larger_device(needed: Needed) -> str:
     """Up to three devices of the catalogue, smallest first, on which the program fits by arithmetic."""
-    program, found = needed.shrinker.program, []
+    program = needed.shrinker.program
+    found: list[str] = []
     devices = [d for d in all_devices("edge") if isinstance(d, EdgeDevice) and d.ram_bytes]
     for device in sorted(devices, key=lambda d: (d.ram_bytes or 0, d.name)):
         if len(found) < 3 and fits(program, device):

@@ -1,22 +1,25 @@
-"""From an int32 sum to int8: the float32 rule, the integer-only rule, and the decision whether they are equal.
+"""From an int32 sum to int8: the float32 rule, the integer-only rule, and the decision whether they are
+equal.
 
 The float rule is what onnxruntime's integer kernels compute (measured there over 8.3 M outputs, 0 different):
 q = saturate(round_half_even(float32(sum) * ratio) + zero_point), ratio = float32(sx * sw) / sy.
 The integer rule is one 32x32 -> high 32 multiply, one addition and one shift:
 q = saturate((((sum << left) * multiplier >> 32) + addend) >> shift).
-Both are monotone steps in the sum with at most 255 thresholds, so they are equal on a whole range of sums if and
-only if their thresholds are; `equal_on_range` finds the thresholds of both by bisection.
+Both are monotone steps in the sum with at most 255 thresholds, so they are equal on a whole range of sums
+if and only if their thresholds are; `equal_on_range` finds the thresholds of both by bisection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Int64 = NDArray[np.int64]
+Array = NDArray[Any]
 Rule = Callable[[Int64], Int64]
 MAX_SHIFT = 22  # high word + (zero_point << shift) + half stays inside int32
 MAX_NUDGE = 4096  # float32 steps tried; 1e-4 relative, a hundredth of an int8 step at most
@@ -26,9 +29,11 @@ MAX_NUDGE = 4096  # float32 steps tried; 1e-4 relative, a hundredth of an int8 s
 class Requantizer:
     """How int32 sums of each output channel become int8.
 
-    ratio: float32 [channels], the real ratio of the float rule. multiplier: int32 [channels]; shift: int [channels];
-    left: bits the sum is shifted up first (0 but for very large ratios). low, high: saturation bounds.
-    rule: "exact" (float rule, and the integer rule proved equal to it) or "tflite" (gemmlowp's double rounding:
+    ratio: float32 [channels], the real ratio of the float rule. multiplier: int32 [channels]; shift: int
+    [channels]; left: bits the sum is shifted up first (0 but for very large ratios). low, high: saturation
+    bounds.
+    rule: "exact" (float rule, and the integer rule proved equal to it) or "tflite" (gemmlowp's double
+    rounding:
     there shift is the right shift after the doubling high multiply, negative = left).
     """
 
@@ -59,34 +64,36 @@ class Requantizer:
         if self.rule == "tflite":
             q = tflite_rule(sums, _along(self.multiplier, sums, axis), _along(self.shift, sums, axis))
             return np.clip(q + self.zero_point, self.low, self.high).astype(np.int8)
-        q = float_rule(sums, _along(self.ratio, sums, axis))
-        return np.clip(q + self.zero_point, self.low, self.high).astype(np.int8)
+        real = float_rule(sums, _along(self.ratio, sums, axis))
+        return np.clip(real + self.zero_point, self.low, self.high).astype(np.int8)
 
     def apply_integer(self, sums: NDArray[np.int64], axis: int = 1) -> NDArray[np.int8]:
         """The integer-only rule, as the C computes it."""
         if self.rule == "tflite":
             return self.apply(sums, axis)
-        high = (sums.astype(np.int64) << self.left) * _along(self.multiplier, sums, axis).astype(np.int64) >> 32
-        q = (high + _along(self.addend, sums, axis).astype(np.int64)) >> _along(self.shift, sums, axis)
-        return np.clip(q, self.low, self.high).astype(np.int8)
+        multiplier, addend, shift = (
+            _along(values, sums, axis).astype(np.int64)
+            for values in (self.multiplier, self.addend, self.shift)
+        )
+        q = (((sums.astype(np.int64) << self.left) * multiplier >> 32) + addend) >> shift
+        return np.asarray(np.clip(q, self.low, self.high), np.int8)
 
 
-def _along(values: NDArray[np.generic], sums: NDArray[np.generic], axis: int) -> NDArray[np.generic]:
+def _along(values: Array, sums: Array, axis: int) -> Array:
     """A per-channel vector shaped to broadcast on one axis of the sums; one value serves all channels."""
     shape = [1] * sums.ndim
     shape[axis] = values.size
     return values.reshape(shape)
 
 
-def float_rule(sums: NDArray[np.generic], ratio: NDArray[np.generic]) -> NDArray[np.float32]:
+def float_rule(sums: Array, ratio: Array) -> NDArray[np.float32]:
     """round_half_even(float32(sum) * ratio), every operation in float32."""
-    return np.rint(sums.astype(np.float32) * ratio)
+    return np.asarray(np.rint(sums.astype(np.float32) * ratio), np.float32)
 
 
-def tflite_rule(
-    sums: NDArray[np.generic], multiplier: NDArray[np.generic], shift: NDArray[np.generic]
-) -> NDArray[np.int64]:
-    """TensorFlow Lite's MultiplyByQuantizedMultiplier: doubling high multiply, then rounding divide by 2^shift.
+def tflite_rule(sums: Array, multiplier: Array, shift: Array) -> Int64:
+    """TensorFlow Lite's MultiplyByQuantizedMultiplier: doubling high multiply, then rounding divide by
+    2^shift.
 
     (gemmlowp SaturatingRoundingDoublingHighMul and RoundingDivideByPOT; Jacob et al. 2018, arXiv 1712.05877.)
     """
@@ -99,13 +106,17 @@ def tflite_rule(
     right = np.maximum(right, 0)
     mask = (np.int64(1) << right) - 1
     threshold = (mask >> 1) + (high < 0)
-    return (high >> right) + ((high & mask) > threshold)
+    return np.asarray((high >> right) + ((high & mask) > threshold), np.int64)
 
 
-def split_ratio(ratio: NDArray[np.float32], largest_sum: int) -> tuple[NDArray[np.int32], NDArray[np.int32], int]:
-    """(multiplier, shift, left) of the integer rule for ratios of channels whose sums stay within +-largest_sum.
+def split_ratio(
+    ratio: NDArray[np.float32], largest_sum: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], int]:
+    """(multiplier, shift, left) of the integer rule for ratios of channels whose sums stay within
+    +-largest_sum.
 
-    Raises ValueError if the ratio is too large for the sums (a defect of the quantiser: such an output saturates).
+    Raises ValueError if the ratio is too large for the sums (a defect of the quantiser: such an output
+    saturates).
     """
     left = max(int(np.ceil(np.log2(max(float(ratio.max()), 2.0**-60) / 0.24999))), 0)
     if largest_sum << left >= 2**31:
@@ -159,7 +170,8 @@ def equal_on_range(r: Requantizer, low: Int64, high: Int64) -> NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Certificate:
-    """What the decision found for one layer: channels proved equal, how many of them needed a nudged scale."""
+    """What the decision found for one layer: channels proved equal, how many of them needed a nudged
+    scale."""
 
     channels: int
     nudged: int
@@ -187,8 +199,9 @@ def certify(
 ) -> tuple[Requantizer, NDArray[np.float32], Certificate]:
     """Nudge each channel's weight scale, by steps of float32, until the integer rule equals the float rule.
 
-    weight_scale: float32 [channels]. low, high: int64 [channels], bounds of the sums. Returns the requantiser, the
-    weight scales to use, and the certificate. Raises ValueError if a channel cannot be settled within MAX_NUDGE steps.
+    weight_scale: float32 [channels]. low, high: int64 [channels], bounds of the sums. Returns the
+    requantiser, the weight scales to use, and the certificate. Raises ValueError if a channel cannot be
+    settled within MAX_NUDGE steps.
     """
     scale = weight_scale.copy()
     open_ = np.ones(scale.shape, bool)
@@ -199,13 +212,19 @@ def certify(
         where = np.flatnonzero(open_)
         open_[where] = ~equal_on_range(requantizer.part(where), low[where], high[where])
         if not open_.any():
-            return requantizer, scale, Certificate(scale.size, int(nudged.sum()), int(low.min()), int(high.max()))
+            return (
+                requantizer,
+                scale,
+                Certificate(scale.size, int(nudged.sum()), int(low.min()), int(high.max())),
+            )
         nudged |= open_
         # Up and down in turn, further out each time: the nearest scale that can be proved is kept.
         offset = (step // 2 + 1) * (1 if step % 2 == 0 else -1)
         nearby = _float_steps(weight_scale[open_], offset)
         scale[open_] = nearby
-    raise ValueError(f"{int(open_.sum())} channels: no scale within {MAX_NUDGE} float32 steps is exact in integers")
+    raise ValueError(
+        f"{int(open_.sum())} channels: no scale within {MAX_NUDGE} float32 steps is exact in integers"
+    )
 
 
 def _float_steps(x: NDArray[np.float32], steps: int) -> NDArray[np.float32]:

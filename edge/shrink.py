@@ -7,7 +7,7 @@ channels go) stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -16,6 +16,7 @@ from trine.edge.c.emit import operations_of, unique_steps
 from trine.edge.c.layout import LaidOut, lay_out
 from trine.edge.c.schedule import schedule_for
 from trine.edge.memory import Buffer, Operation, plan_memory
+from trine.edge.memory.model import aligned
 from trine.edge.program import IntegerProgram, Step
 
 CHANNEL_BYTES = 16  # `trine_channel` of the C print
@@ -45,13 +46,13 @@ class Shrinker:
 
     @cached_property
     def layout(self) -> tuple[list[Operation], list[Buffer]]:
-        """Operations and buffers of the memory plan; without placed parts, which would have to shrink together."""
+        """Operations and buffers of the memory plan; without placed parts, which would shrink together."""
         operations, buffers = operations_of(self.laid_out, schedule_for(self.core))
         return [replace(o, parts=()) for o in operations], buffers
 
     @cached_property
     def narrow(self) -> frozenset[str]:
-        """Tensors whose channels are the network's own choice: written behind a layer with weights, and read by one."""
+        """Tensors whose channels are the network's choice: between two layers with weights."""
         program = self.laid_out.program
         chosen: set[str] = set()
         for step in program.steps:
@@ -62,6 +63,21 @@ class Shrinker:
             if step.output in given and (not has_weights(step) or is_depthwise(step)):
                 given.update(step.inputs)
         return frozenset(chosen - given)
+
+    @cached_property
+    def least_channels(self) -> int:
+        """Channels of the narrowest hidden layer; 0 where no layer can be narrower."""
+        program = self.laid_out.program
+        return min((program.tensors[s.output].shape[0] for s in program.steps if self.narrows(s)), default=0)
+
+    @property
+    def dense(self) -> list[bool]:
+        """Which operations of the layout are dense layers."""
+        return [step.kernel == "dense" for step in self.laid_out.program.steps]
+
+    def narrows(self, step: Step) -> bool:
+        """Whether a layer's channels are the network's own choice."""
+        return has_weights(step) and step.output in self.narrow
 
     @cached_property
     def long(self) -> frozenset[str]:
@@ -90,7 +106,7 @@ class Shrinker:
         return frozenset(found)
 
     def sizes(self, channels: float = 1.0, length: float = 1.0, stride: int = 1) -> Sizes:
-        """Sizes with a share of the hidden channels and of the input's length, both in (0, 1]; stride: of the first layer."""
+        """Sizes with shares of the hidden channels and of the input's length; stride: of the first layer."""
 
         def share(name: str) -> float:
             strided = stride if name in self.long and name not in self.before_weights else 1
@@ -100,9 +116,12 @@ class Shrinker:
 
         program = self.laid_out.program
         operations, buffers = self.layout
-        outputs = {o.name: o.writes[0] for o in operations}
         smaller = [replace(b, size_bytes=ceil(b.size_bytes * share(b.name))) for b in buffers]
-        steps = [replace(o, scratch_bytes=ceil(o.scratch_bytes * share(outputs[o.name]))) for o in operations]
+        size = {b.name: b.size_bytes for b in smaller}
+        steps = [
+            replace(o, scratch_bytes=scratch(o, dense, size, share))
+            for o, dense in zip(operations, self.dense, strict=True)
+        ]
         plan = plan_memory(same_size_sharing(steps, smaller), smaller, states=SEARCH_STATES)
         ends = (*program.inputs, *program.outputs)
         io = sum(ceil(program.tensors[name].size * (length if name in self.long else 1.0)) for name in ends)
@@ -133,6 +152,13 @@ def largest_share(enough: Callable[[float], bool]) -> float | None:
         middle = (low + high) // 2
         low, high = (middle, high) if enough(middle / 100) else (low, middle)
     return low / 100 if low else None
+
+
+def scratch(operation: Operation, dense: bool, size: Mapping[str, int], share: Callable[[str], float]) -> int:
+    """Scratch between smaller buffers; a dense layer copies an input that is no whole number of words."""
+    scaled = ceil(operation.scratch_bytes * max(map(share, (*operation.reads, *operation.writes))))
+    source = operation.reads[0]
+    return max(scaled, aligned(size[source], 4)) if dense and share(source) < 1 else scaled
 
 
 def same_size_sharing(operations: list[Operation], buffers: list[Buffer]) -> list[Operation]:

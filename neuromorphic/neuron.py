@@ -48,8 +48,7 @@ class Moment:
 class Case:
     """Real-valued parameters and an input that the integer step must follow.
 
-    current: input of one neuron per step in real numbers. scale: integer units (1/64 of a weight) per real unit is
-    64 * scale. spikes_apart: by how many spikes the two may differ over the case; state_apart: largest distance of
+    current: input of one neuron per step in real numbers. scale: integer weight units per real unit of the membrane. spikes_apart: by how many spikes the two may differ over the case; state_apart: largest distance of
     the membranes in real units while the spike trains agree.
     """
 
@@ -75,7 +74,8 @@ class Neuron:
     initial: (integer parameters, shape) start values of states that do not start at zero.
     input_gain(parameters, dt_s): by how much one unit of input moves the membrane in one step; weights of an integer
     net carry it. quantise(parameters, dt_s, scale): integer parameters, `scale` integer weight units a real unit.
-    graded: messages carry values. sends: False for a readout that never spikes. resets: first is the default.
+    graded: messages carry values. readout: sends only where a projection leaves it. resets: first is the default.
+    state_bits: bits of the membrane below a unit of the weights, in an integer net made by `quantise`.
     compartments: compartments of Loihi 1 a neuron takes, by reset (NxTF: subtraction needs two).
     """
 
@@ -91,6 +91,8 @@ class Neuron:
     quantise: Quantise
     cases: tuple[Case, ...]
     graded: bool = False
+    state_bits: int = 6
+    readout: bool = False
     compartments: Mapping[str, int] = field(default_factory=lambda: {"zero": 1, "subtraction": 2, "none": 1})
 
     def values(self, given: Parameters, integer: bool, dt_s: float) -> dict[str, Any]:

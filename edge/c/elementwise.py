@@ -39,7 +39,10 @@ def binary_layer(layer: LayerWriter, step: Step) -> None:
         operands.insert(place, layer.array("constant", constant))
         strides.insert(place, broadcast_strides(target, target))
     indices = merged_axes(layer, target, strides)
-    at = [" + ".join(f"{i} * {s[k]}" for k, i in enumerate(indices) if s[k]) or "0" for s in layer_strides(target, strides)]
+    at = [
+        " + ".join(f"{i} * {s[k]}" for k, i in enumerate(indices) if s[k]) or "0"
+        for s in layer_strides(target, strides)
+    ]
     value = expression(layer, step, f"{operands[0]}[{at[0]}]", f"{operands[1]}[{at[1]}]")
     layer.line(f"{'    ' * len(indices)}*y++ = {value};")
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from trine.edge.c.layout import LaidOut, lay_out
-from trine.edge.c.schedule import Schedule, schedule_for
 from trine.edge.c.movement import is_alias, placed_parts
+from trine.edge.c.schedule import Schedule, schedule_for
 from trine.edge.c.writer import KERNEL_ORDER, LayerWriter, SourceWriter, identifier, kernel_text
 from trine.edge.memory import Buffer, Operation, Plan, check, plan_memory
 from trine.edge.operators import kernels
@@ -44,10 +44,12 @@ def operations_of(laid_out: LaidOut, schedule: Schedule) -> tuple[list[Operation
     """The memory planner's view of a laid-out program."""
     program = laid_out.program
     external = {*program.inputs, *program.outputs}
-    buffers = [Buffer(t.name, t.size, t.name in external) for t in program.tensors.values() if used(program, t.name)]
+    buffers = [
+        Buffer(t.name, t.size, t.name in external) for t in program.tensors.values() if used(program, t.name)
+    ]
     operations = []
     for step in program.steps:
-        kernel, sharing = kernels()[step.kernel], {}
+        kernel, sharing = kernels()[step.kernel], dict[str, Any]()
         output = program.tensors[step.output]
         if is_alias(laid_out, step) and not {step.inputs[0], step.output} <= external:
             sharing = {"alias": step.inputs[0]} if step.output not in external else {}
@@ -58,7 +60,9 @@ def operations_of(laid_out: LaidOut, schedule: Schedule) -> tuple[list[Operation
             parts = tuple((n, at) for n, at in placed_parts(laid_out, step) if n not in program.inputs)
             sharing = {"parts": parts} if parts else {}
         scratch = kernel.scratch(program, step, schedule)
-        operations.append(Operation(step.name, tuple(dict.fromkeys(step.inputs)), (step.output,), scratch, **sharing))
+        operations.append(
+            Operation(step.name, tuple(dict.fromkeys(step.inputs)), (step.output,), scratch, **sharing)
+        )
     return operations, buffers
 
 
@@ -74,7 +78,11 @@ def unique_steps(program: IntegerProgram) -> IntegerProgram:
     for step in program.steps:
         seen[step.name] = seen.get(step.name, 0) + 1
         name = step.name if seen[step.name] == 1 else f"{step.name}_{seen[step.name]}"
-        steps.append(Step(step.kernel, name, step.inputs, step.output, step.constants, step.attributes, step.requantizer))
+        steps.append(
+            Step(
+                step.kernel, name, step.inputs, step.output, step.constants, step.attributes, step.requantizer
+            )
+        )
     return program.with_steps(tuple(steps))
 
 
@@ -109,13 +117,17 @@ class Emitter:
         if is_alias(self.laid_out, step) and ends[0] == ends[1]:
             return
         label = f"{index}_{identifier(step.name)}"
-        layer = LayerWriter(self.writer, step, label, frozenset(n for n in step.inputs if (n, step.output) in self.placed))
+        layer = LayerWriter(
+            self.writer, step, label, frozenset(n for n in step.inputs if (n, step.output) in self.placed)
+        )
         kernels()[step.kernel].c(layer, step)
         if not layer.lines:
             return
         parameters = [f"const int8_t *x{i}" for i in range(len(step.inputs))] + ["int8_t *y"]
         arguments = [self.pointer(n) for n in step.inputs] + [ends[1]]
-        if step.name in self.plan.scratch_offsets and kernels()[step.kernel].scratch(self.program, step, self.schedule):
+        if step.name in self.plan.scratch_offsets and kernels()[step.kernel].scratch(
+            self.program, step, self.schedule
+        ):
             parameters.append("int8_t *scratch")
             arguments.append(f"arena + {self.plan.scratch_offsets[step.name]}")
         symbol = f"trine_{self.name}_layer_{label}"
@@ -141,7 +153,10 @@ class Emitter:
 
     def signature(self) -> str:
         """The entry function's prototype; with one input and one output they are called in and out."""
-        names = [("in", "const int8_t *in", self.program.inputs), ("out", "int8_t *out", self.program.outputs)]
+        names = [
+            ("in", "const int8_t *in", self.program.inputs),
+            ("out", "int8_t *out", self.program.outputs),
+        ]
         parameters = []
         for _, declaration, tensors in names:
             alone = len(tensors) == 1
@@ -153,7 +168,8 @@ class Emitter:
         guard = f"TRINE_{self.name.upper()}_H"
         lines = [
             f"#ifndef {guard}", f"#define {guard}", "", "#include <stdint.h>", "",
-            "/* Made by Trine. real value = SCALE * (int8 - ZERO_POINT); tensors in ONNX order, one example a call. */",
+            "/* Made by Trine. real value = SCALE * (int8 - ZERO_POINT); tensors in ONNX order,",
+            "   one example a call. */",
         ]  # fmt: skip
         for tensor in (self.program.tensors[n] for n in (*self.program.inputs, *self.program.outputs)):
             lines += tensor_macros(self.name, tensor)
@@ -174,16 +190,19 @@ class Emitter:
         parts = [
             f'/* Made by Trine from {name}; int8 inference, C99, no library. */\n#include "{name}.h"\n',
             required_guard(self.core),
-            f"#define TRINE_PAIRED {int(self.schedule.paired)}\n#define TRINE_WIDE {int(self.schedule.wide)}\n",
+            f"#define TRINE_PAIRED {int(self.schedule.paired)}\n"
+            f"#define TRINE_WIDE {int(self.schedule.wide)}\n",
             kernels_used[0],
             finish,
             *kernels_used[1:],
             "/* Constants. */\n",
             *self.writer.constants,
-            f"/* {plan.arena_bytes} bytes; no plan of this order needs fewer than {plan.lower_bound_bytes}. */\n"
-            f"static union {{\n    int64_t align;\n    int8_t bytes[{max(plan.arena_bytes, 1)}];\n}} trine_{name}_arena;\n",
+            f"/* {plan.arena_bytes} bytes; no plan of this order needs fewer than "
+            f"{plan.lower_bound_bytes}. */\nstatic union {{\n    int64_t align;\n"
+            f"    int8_t bytes[{max(plan.arena_bytes, 1)}];\n}} trine_{name}_arena;\n",
             *self.functions,
-            f"{self.signature()}\n{{\n{self.entry_names()}    int8_t *arena = trine_{name}_arena.bytes;\n    (void)arena;\n"
+            f"{self.signature()}\n{{\n{self.entry_names()}"
+            f"    int8_t *arena = trine_{name}_arena.bytes;\n    (void)arena;\n"
             + "\n".join(self.calls)
             + "\n    return 0;\n}\n",
         ]
@@ -205,7 +224,8 @@ def finish_macro(program: IntegerProgram) -> str:
     bounds = {(r.low, r.high) for r in linear}
     low, high = map(str, next(iter(bounds))) if len(bounds) == 1 else ("(p)->low", "(p)->high")
     if program.requantize == "tflite":
-        value = f"(int8_t)trine_clamp(trine_tflite((sum), (c)->multiplier, (c)->shift) + (c)->addend, {low}, {high})"
+        rounded = "trine_tflite((sum), (c)->multiplier, (c)->shift)"
+        value = f"(int8_t)trine_clamp({rounded} + (c)->addend, {low}, {high})"
     elif any(r.left for r in linear):
         value = f"trine_requantize((sum) * ((int32_t)1 << (p)->left), (c), {low}, {high})"
     else:
@@ -221,7 +241,8 @@ def required_guard(core: str) -> str:
     macro, flag = REQUIRED[core]
     return (
         f"#if defined(__arm__) && !(defined({macro}) && {macro})\n"
-        f'#error "made for {core}: compile with {flag} or better, or compile the model for another device"\n#endif\n'
+        f'#error "made for {core}: compile with {flag} or better, '
+        f'or compile the model for another device"\n#endif\n'
     )
 
 

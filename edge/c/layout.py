@@ -27,7 +27,8 @@ class LaidOut:
         return self.stored_beside(name, name)
 
     def stored_beside(self, name: str, other: str) -> Shape:
-        """The shape read in the layout of another tensor; both layouts are the same bytes where they differ."""
+        """The shape read in the layout of another tensor; both layouts are the same bytes where they
+        differ."""
         shape = self.program.tensors[name].shape
         return (*shape[1:], shape[0]) if self.last[other] and len(shape) > 1 else shape
 
@@ -43,13 +44,14 @@ def channels_to_end(rank: int) -> tuple[int, ...]:
 
 
 def permute_dense(program: IntegerProgram) -> IntegerProgram:
-    """Where an image is flattened into dense layers only: flatten it channels last and permute their weights instead."""
+    """Where an image is flattened into dense layers only: flatten it channels last and permute their
+    weights instead."""
     readers: dict[str, list[Step]] = {}
     for step in program.steps:
         for name in step.inputs:
             readers.setdefault(name, []).append(step)
     steps, tensors = list(program.steps), dict(program.tensors)
-    for i, step in enumerate(program.steps):
+    for step in program.steps:
         source, target = tensors[step.inputs[0]], tensors[step.output]
         consumers = readers.get(step.output, [])
         flat = step.kernel == "reshape" and len(target.shape) == 1 and not same_bytes(source.shape)
@@ -98,19 +100,20 @@ def lay_out(program: IntegerProgram) -> LaidOut:
             steps.append(step)
             last[step.output] = False
             continue
-        want = layout == "last" or (layout == "any" and any(last[n] for n in sources) and elementwise_safe(step, tensors))
+        want = layout == "last" or (
+            layout == "any" and any(last[n] for n in sources) and elementwise_safe(step, tensors)
+        )
         inputs = tuple(as_layout(name, want) for name in step.inputs)
         steps.append(replace(step, inputs=inputs))
         last[step.output] = want
-    outputs = []
-    for name in program.outputs:
-        outputs.append(as_layout(name, False))
+    outputs = [as_layout(name, False) for name in program.outputs]
     steps = rename_outputs(steps, dict(zip(outputs, program.outputs, strict=True)), last, tensors)
     return LaidOut(replace(program, steps=tuple(steps), tensors=tensors), last)
 
 
 def is_relabel(step: Step, source_last: bool) -> bool:
-    """A transpose that moves channels to the end of a tensor whose channels already lie there moves no byte."""
+    """A transpose that moves channels to the end of a tensor whose channels already lie there moves no
+    byte."""
     perm = step.attributes["perm"]
     return source_last and tuple(perm) == channels_to_end(len(perm))
 
@@ -133,7 +136,8 @@ def rename_outputs(
         last[hidden], last[name] = last[name], False
         swap = {name: hidden, copy: name}
         steps = [
-            replace(s, inputs=tuple(swap.get(n, n) for n in s.inputs), output=swap.get(s.output, s.output)) for s in steps
+            replace(s, inputs=tuple(swap.get(n, n) for n in s.inputs), output=swap.get(s.output, s.output))
+            for s in steps
         ]
         del tensors[copy]
     return steps

@@ -52,7 +52,8 @@ def pack_rows(rows: Array, groups: int, paired: bool) -> Array:
 
 
 def block_channels(rows: Array) -> Array:
-    """Depthwise weights [channels, taps] by blocks of 4 channels, tap after tap; the last channels one by one."""
+    """Depthwise weights [channels, taps] by blocks of 4 channels, tap after tap; the last channels one by
+    one."""
     whole = rows.shape[0] // 4 * 4
     blocks = rows[:whole].reshape(-1, 4, rows.shape[1]).swapaxes(1, 2)
     return np.concatenate([blocks.ravel(), rows[whole:].ravel()])
@@ -60,8 +61,8 @@ def block_channels(rows: Array) -> Array:
 
 def is_depthwise(step: Step) -> bool:
     """One filter a channel: the depthwise kernel serves it."""
-    weight = step.constants["weight"]
-    return step.attributes["group"] > 1 and weight.shape[1] == 1 and weight.shape[0] == step.attributes["group"]
+    weight, group = step.constants["weight"], int(step.attributes["group"])
+    return bool(group > 1 and weight.shape[:2] == (group, 1))
 
 
 def image(values: tuple[int, ...], fill: int) -> tuple[int, int]:
@@ -103,12 +104,15 @@ def conv_layer(layer: LayerWriter, step: Step) -> None:
         return
     rows = last.reshape(weight.shape[0], -1)
     packed = pack_rows(rows, step.attributes["group"], layer.source.schedule.paired)
-    linear = layer.structure("trine_linear", "linear", linear_fields(layer, packed, rows.shape[1], padded(rows.shape[1])))
+    linear = layer.structure(
+        "trine_linear", "linear", linear_fields(layer, packed, rows.shape[1], padded(rows.shape[1]))
+    )
     layer.line(f"trine_conv(x0, y, scratch, &{shape}, {linear});")
 
 
 def conv_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
-    """Two gathered windows, and both expanded to halfwords where the schedule is wide; for depthwise the zero points of a tap."""
+    """Two gathered windows, and both expanded to halfwords where the schedule is wide; for depthwise the
+    zero points of a tap."""
     weight = step.constants["weight"]
     if is_depthwise(step):
         return int(weight.shape[0])

@@ -1,4 +1,5 @@
-"""How weights and windows are laid out for a core's instructions. The results are the same bits for every schedule."""
+"""How weights and windows are laid out for a core's instructions. The results are the same bits for every
+schedule."""
 
 from __future__ import annotations
 

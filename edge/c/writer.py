@@ -1,4 +1,5 @@
-"""What a kernel's `c` writes with: one layer's C function, the constants it needs, the kernel files it calls."""
+"""What a kernel's `c` writes with: one layer's C function, the constants it needs, the kernel files it
+calls."""
 
 from __future__ import annotations
 
@@ -55,7 +56,9 @@ class SourceWriter:
         if key not in self.symbols:
             self.symbols[key] = f"trine_{self.name}_{label}"
             kind = C_TYPES[array.dtype.name]
-            self.constants.append(f"static const {kind} TRINE_ALIGNED {self.symbols[key]}[{array.size}] = {c_values(array)};\n")
+            self.constants.append(
+                f"static const {kind} TRINE_ALIGNED {self.symbols[key]}[{array.size}] = {c_values(array)};\n"
+            )
         return self.symbols[key]
 
     def structure(self, kind: str, label: str, text: str) -> str:

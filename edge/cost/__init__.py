@@ -8,32 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trine.compilers.battery_life import Duty, Load, battery_life
 from trine.compilers.estimate import Estimate, How, exactly, find
 from trine.devices import EdgeDevice, battery
 from trine.devices.errors import InputError
 from trine.edge.cost.cpi import Cpi, cycles_per_instruction
 from trine.edge.cost.heat import HeatCheck, heat_checks
-from trine.edge.cost.life import Load, battery_life
 from trine.edge.cost.power import active_power, sleep_power, why_no_power
 
 __all__ = ["Cost", "Cpi", "Duty", "HeatCheck", "Size", "cycles_per_instruction", "estimate_cost"]
 
 LEFT_OUT = "sensing, radio and everything on the board but what the power figure covers are left out"
-
-
-@dataclass(frozen=True)
-class Duty:
-    """How often the network runs, from which battery. Default: one beat a second on a coin cell.
-
-    Raises `InputError` for a rate that is not positive.
-    """
-
-    inferences_per_s: float = 1.0
-    battery: str = "cr2032"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.inferences_per_s < float("inf"):
-            raise InputError(f"{self.inferences_per_s} inferences a second: give a positive number")
 
 
 @dataclass(frozen=True)

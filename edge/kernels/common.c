@@ -8,7 +8,7 @@
 #endif
 #if defined(__GNUC__)
 #define TRINE_NOINLINE __attribute__((noinline))
-#define TRINE_INLINE static inline __attribute__((always_inline))
+#define TRINE_INLINE static inline __attribute__((always_inline, unused))
 #define TRINE_MAYBE_UNUSED __attribute__((unused))
 #else
 #define TRINE_NOINLINE
@@ -18,6 +18,10 @@
 #if defined(__GNUC__) && !defined(__clang__)
 /* Freestanding: loops must not become calls of memcpy or memset. */
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
+/* GCC at -O2 keeps even a loop of four as a loop: 6.7 instructions a product on Cortex-M3 instead of 2.6. */
+#define TRINE_UNROLL_4 _Pragma("GCC unroll 4")
+#else
+#define TRINE_UNROLL_4
 #endif
 
 #if defined(__GNUC__)
@@ -63,9 +67,14 @@ TRINE_INLINE int8_t trine_requantize(int32_t sum, const trine_channel *c, int32_
     return (int8_t)trine_clamp((trine_high(sum, c->multiplier) + c->addend) >> c->shift, low, high);
 }
 
+/* Four bytes at any address: one instruction where the core allows it. */
+#if defined(__ARM_FEATURE_UNALIGNED) || defined(__aarch64__) || defined(__x86_64__)
+#define TRINE_UNALIGNED 1
+#endif
+
 TRINE_INLINE uint32_t trine_load4(const int8_t *p)
 {
-#if defined(__GNUC__)
+#if defined(TRINE_UNALIGNED)
     uint32_t word;
     __builtin_memcpy(&word, p, 4);
     return word;
@@ -77,7 +86,7 @@ TRINE_INLINE uint32_t trine_load4(const int8_t *p)
 
 TRINE_INLINE void trine_store4(int8_t *p, uint32_t word)
 {
-#if defined(__GNUC__)
+#if defined(TRINE_UNALIGNED)
     __builtin_memcpy(p, &word, 4);
 #else
     p[0] = (int8_t)word;

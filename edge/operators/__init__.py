@@ -1,7 +1,8 @@
 """The integer kernels: one file each, exporting one record named KERNEL.
 
-A record lowers the operators of `Graph` it serves to a `Step`, says what the step computes in NumPy (`run`, the
-definition), how it is written as QDQ ONNX, and how as C. The last two are compared with the first everywhere.
+A record lowers the operators of `Graph` it serves to a `Step`, says what the step computes in NumPy
+(`run`, the definition), how it is written as QDQ ONNX, and how as C. The last two are compared with the
+first everywhere.
 Packages outside Trine add kernels through the entry-point group `trine.kernels`.
 """
 
@@ -33,7 +34,8 @@ def no_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
 class Kernel:
     """One integer kernel.
 
-    ops: operators of `Graph` it serves. lower(lowering, node) -> Step. run(program, step, inputs [n, *shape]) -> int8.
+    ops: operators of `Graph` it serves. lower(lowering, node) -> Step. run(program, step, inputs [n,
+    *shape]) -> int8.
     qdq(writer, step) appends ONNX nodes. c(layer, step) appends the statements of the layer's C function.
     scratch(program, step, schedule) -> bytes of working memory the C needs.
     layout: how the C wants its tensors: "last" (channels last), "row" (ONNX order), "any" (all alike).

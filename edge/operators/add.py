@@ -1,8 +1,9 @@
 """Add of two int8 tensors, or of one and a constant, in integers.
 
 q = (a' * ma + b' * mb + half) >> shift, plus the zero point, saturated; a' and b' less their zero points.
-Equal to rounding (a' * sa + b' * sb) / sy on all 65,536 pairs: checked when compiling, the output scale moves until
-it is; with sums of 32 bits where such a scale is found nearby, else of 64 bits (attribute `wide`).
+Equal to rounding (a' * sa + b' * sb) / sy on all 65,536 pairs: checked when compiling, the output scale
+moves until it is; with sums of 32 bits where such a scale is found nearby, else of 64 bits (attribute
+`wide`).
 A scalar constant makes a table; another is quantised as a tensor of its own.
 """
 
@@ -31,7 +32,8 @@ SUM_BITS = 46  # of |a' * ma| + |b' * mb|: well inside int64, and exact to 2^-30
 def operands(
     lowering: Lowering, node: Node
 ) -> tuple[list[QuantizedTensor], dict[str, NDArray[np.int8]], dict[str, Any]]:
-    """Both operands as quantised tensors, the int8 constant among them, and the attributes that describe them.
+    """Both operands as quantised tensors, the int8 constant among them, and the attributes that describe
+    them.
 
     A constant is quantised over its own range; attribute `constant` tells which operand it is (0, 1 or None).
     """
@@ -44,12 +46,18 @@ def operands(
             continue
         value = lowering.graph.constants[name]
         shape = lowering.graph.tensors[node.outputs[0]].shape
-        value = np.broadcast_to(value.reshape(value.shape[-len(shape) :] if value.ndim > len(shape) else value.shape), shape)
+        value = np.broadcast_to(
+            value.reshape(value.shape[-len(shape) :] if value.ndim > len(shape) else value.shape), shape
+        )
         scale, zero_point = parameters_of(float(value.min()), float(value.max()))
         tensors.append(QuantizedTensor(name, shape, scale, zero_point))
         constants["constant"], place = tensors[-1].quantize(value), i
     a, b = tensors
-    sides = {"a": (a.scale, a.zero_point), "b": (b.scale, b.zero_point), "rank": max(len(a.shape), len(b.shape))}
+    sides = {
+        "a": (a.scale, a.zero_point),
+        "b": (b.scale, b.zero_point),
+        "rank": max(len(a.shape), len(b.shape)),
+    }
     return tensors, constants, {**sides, "constant": place}
 
 
@@ -77,16 +85,29 @@ def wide_parameters(a: QuantizedTensor, b: QuantizedTensor, y: QuantizedTensor) 
     shift = min(int(SUM_BITS - 9 - np.ceil(np.log2(max(ratios)))), 40)
     longest = max(round(r * 2.0**shift).bit_length() for r in ratios)
     shift -= max(longest - 31, 0)
-    return {"ma": round(ratios[0] * 2.0**shift), "mb": round(ratios[1] * 2.0**shift), "shift": shift, "wide": 1}
+    return {
+        "ma": round(ratios[0] * 2.0**shift),
+        "mb": round(ratios[1] * 2.0**shift),
+        "shift": shift,
+        "wide": 1,
+    }
 
 
 def narrow_parameters(a: QuantizedTensor, b: QuantizedTensor, y: QuantizedTensor) -> dict[str, int]:
-    """Multipliers and the greatest shift with which the sum, half and zero point included, stays inside 32 bits."""
+    """Multipliers and the greatest shift with which the sum, half and zero point included, stays inside 32
+    bits."""
     ratios = [float(t.scale) / float(y.scale) for t in (a, b)]
     reach = sum(max(127 - t.zero_point, t.zero_point + 128) * r for t, r in zip((a, b), ratios, strict=True))
     shift = int(np.floor(np.log2((2.0**31 - 2**24) / (reach + abs(y.zero_point) + 1))))
-    shift = max(min(shift, int(np.floor(23 - np.log2(max(ratios)))), 30), 1)  # 128 * multiplier stays inside too
-    return {"ma": round(ratios[0] * 2.0**shift), "mb": round(ratios[1] * 2.0**shift), "shift": shift, "wide": 0}
+    shift = max(
+        min(shift, int(np.floor(23 - np.log2(max(ratios)))), 30), 1
+    )  # 128 * multiplier stays inside too
+    return {
+        "ma": round(ratios[0] * 2.0**shift),
+        "mb": round(ratios[1] * 2.0**shift),
+        "shift": shift,
+        "wide": 0,
+    }
 
 
 def add_rule(a: NDArray[np.int64], b: NDArray[np.int64], p: dict[str, int]) -> NDArray[np.int64]:
@@ -118,7 +139,9 @@ def lower(lowering: Lowering, node: Node) -> Step:
         parameters, y = lowering.nudge_output(node, partial(make_with, wide_parameters))
     low, high = lowering.bounds(node, y)
     inputs = tuple(name for name in node.inputs[:2] if not lowering.is_constant(name))
-    return Step("add", node.name, inputs, y.name, constants, {**parameters, **sides, "low": low, "high": high})
+    return Step(
+        "add", node.name, inputs, y.name, constants, {**parameters, **sides, "low": low, "high": high}
+    )
 
 
 def sides_of(step: Step, inputs: Sequence[Int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -136,7 +159,10 @@ def sides_of(step: Step, inputs: Sequence[Int8]) -> tuple[NDArray[np.int64], NDA
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     a, b = sides_of(step, inputs)
     p = step.attributes
-    q = add_rule(a, b, {name: p[name] for name in ("ma", "mb", "shift")}) + program.tensors[step.output].zero_point
+    q = (
+        add_rule(a, b, {name: p[name] for name in ("ma", "mb", "shift")})
+        + program.tensors[step.output].zero_point
+    )
     return np.clip(q, p["low"], p["high"]).astype(np.int8)
 
 

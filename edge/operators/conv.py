@@ -1,6 +1,7 @@
 """Conv 1-D and 2-D in integers: dense, grouped, depthwise; per-channel weights.
 
-sum[o] = bias[o] + sum_k (x[k] - zero_point) * w[o, k], padding counts as the zero point; then the requantiser.
+sum[o] = bias[o] + sum_k (x[k] - zero_point) * w[o, k], padding counts as the zero point; then the
+requantiser.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from trine.edge.qdq import QdqWriter
 
 
 def exact_float(largest: int) -> type[np.floating[Any]]:
-    """The cheapest float type in which sums up to `largest` are exact, so that BLAS can do the integer sums."""
+    """The cheapest float type in which sums up to `largest` are exact, so that BLAS can do the integer
+    sums."""
     return np.float32 if largest < 2**24 else np.float64
 
 
-def lower_linear(lowering: Lowering, node: Node, kernel: str, weight: Array, attributes: dict[str, Any]) -> Step:
+def lower_linear(
+    lowering: Lowering, node: Node, kernel: str, weight: Array, attributes: dict[str, Any]
+) -> Step:
     """A layer with constant weights [channels, ...] and an optional constant bias, the third input."""
     graph = lowering.graph
     x = lowering.tensors[node.inputs[0]]
@@ -33,7 +37,13 @@ def lower_linear(lowering: Lowering, node: Node, kernel: str, weight: Array, att
     q, sums, scale = quantize_linear(weight, bias, x.scale, lowering.weight_clip.get(node.inputs[1]))
     bounds = linear_sum_bounds(q, sums, x.zero_point)
     requantizer, scale = lowering.requantizer(node, x.scale, scale, y, bounds)
-    largest = int(max(abs(bounds[0]).max(), abs(bounds[1]).max(), (255 * np.abs(q.astype(int))).reshape(len(q), -1).sum(1).max()))
+    largest = int(
+        max(
+            abs(bounds[0]).max(),
+            abs(bounds[1]).max(),
+            (255 * np.abs(q.astype(int))).reshape(len(q), -1).sum(1).max(),
+        )
+    )
     return Step(
         kernel, node.name, (x.name,), y.name,
         {"weight": q, "bias": sums.astype(np.int32), "weight_scale": scale},
@@ -43,7 +53,9 @@ def lower_linear(lowering: Lowering, node: Node, kernel: str, weight: Array, att
 
 
 def lower(lowering: Lowering, node: Node) -> Step:
-    return lower_linear(lowering, node, "conv", lowering.graph.constants[node.inputs[1]], dict(node.attributes))
+    return lower_linear(
+        lowering, node, "conv", lowering.graph.constants[node.inputs[1]], dict(node.attributes)
+    )
 
 
 def geometry(step: Step) -> Node:
@@ -58,7 +70,7 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     centred = pad_spatial(x.astype(float_type) - float_type(zero_point), step.attributes["pads"], 0.0)
     sums = convolve(centred, weight.astype(float_type), geometry(step))
     sums = sums.astype(np.int64) + bias.astype(np.int64).reshape(-1, *([1] * (weight.ndim - 2)))
-    return step.requantizer.apply(sums)
+    return np.asarray(step.requantizer.apply(sums))
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:

@@ -33,7 +33,7 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     float_type = exact_float(step.attributes["largest_sum"])
     centred = x.astype(float_type) - float_type(program.tensors[step.inputs[0]].zero_point)
     sums = np.matmul(centred, weight.T.astype(float_type)).astype(np.int64) + step.constants["bias"]
-    return step.requantizer.apply(sums, axis=sums.ndim - 1)
+    return np.asarray(step.requantizer.apply(sums, axis=sums.ndim - 1))
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:
@@ -46,4 +46,6 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     writer.output(step, writer.node("Add", [writer.node("MatMul", [x, w]), b]))
 
 
-KERNEL = Kernel("dense", ("Gemm", "MatMul"), lower, run, qdq, dense_layer, layout="row", scratch=dense_scratch)
+KERNEL = Kernel(
+    "dense", ("Gemm", "MatMul"), lower, run, qdq, dense_layer, layout="row", scratch=dense_scratch
+)

@@ -1,6 +1,7 @@
 """MatMul of two activations, or with a constant stack, in integers: one requantiser for all values.
 
-sum = sum_k (a[..., i, k] - za) * (b[..., k, j] - zb). A constant is quantised as a tensor of its own, zero point 0.
+sum = sum_k (a[..., i, k] - za) * (b[..., k, j] - zb). A constant is quantised as a tensor of its own, zero
+point 0.
 Reached through the dense kernel's `lower`, which serves a constant matrix on the right.
 """
 
@@ -42,7 +43,8 @@ def lower_general(lowering: Lowering, node: Node) -> Step:
         place = i
     a, b = operands
     reach = [
-        127 if t.name in lowering.graph.constants else max(127 - t.zero_point, t.zero_point + 128) for t in (a, b)
+        127 if t.name in lowering.graph.constants else max(127 - t.zero_point, t.zero_point + 128)
+        for t in (a, b)
     ]
     limit = np.array([a.shape[-1] * reach[0] * reach[1]], np.int64)
     if limit[0] > LARGEST_SUM:
@@ -55,7 +57,11 @@ def lower_general(lowering: Lowering, node: Node) -> Step:
 
     requantizer, y = lowering.nudge_output(node, make)
     inputs = tuple(t.name for t in (a, b) if not lowering.is_constant(t.name))
-    attributes: dict[str, Any] = {"constant": place, "a": (a.scale, a.zero_point), "b": (b.scale, b.zero_point)}
+    attributes: dict[str, Any] = {
+        "constant": place,
+        "a": (a.scale, a.zero_point),
+        "b": (b.scale, b.zero_point),
+    }
     return Step("matmul", node.name, inputs, y.name, constants, attributes, requantizer)
 
 
@@ -70,7 +76,7 @@ def sides_of(step: Step, inputs: Sequence[Int8]) -> list[NDArray[np.float64]]:
 
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     a, b = sides_of(step, inputs)
-    return step.requantizer.apply(np.matmul(a, b).astype(np.int64), axis=0)
+    return np.asarray(step.requantizer.apply(np.matmul(a, b).astype(np.int64), axis=0))
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:

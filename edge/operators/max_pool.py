@@ -1,4 +1,5 @@
-"""MaxPool 1-D and 2-D in integers: the greatest int8 of a window; padding never wins; scale and zero point stay."""
+"""MaxPool 1-D and 2-D in integers: the greatest int8 of a window; padding never wins; scale and zero point
+stay."""
 
 from __future__ import annotations
 

@@ -47,7 +47,9 @@ def lower(lowering: Lowering, node: Node) -> Step:
     if len(spatial) not in (1, 2):
         return lower_other_axes(lowering, whole_mean(node, x.shape))
     window = window_of(node, x.shape)
-    counts = divisors(Node("AveragePool", node.name, node.inputs, node.outputs, window), x.shape[1:]).astype(np.int64)
+    counts = divisors(Node("AveragePool", node.name, node.inputs, node.outputs, window), x.shape[1:]).astype(
+        np.int64
+    )
     requantizer, y = certified_mean(lowering, node, x, counts)
     attributes = {**window, "op": node.op, "least": int(counts.min())}
     if node.op == "ReduceMean":
@@ -134,4 +136,6 @@ def sum_and_divide(writer: QdqWriter, step: Step, x: str) -> str:
     return writer.node("Div", [sums, writer.constant(divisors(geometry(step), shape[1:])[None, None])])
 
 
-KERNEL = Kernel("mean", ("AveragePool", "GlobalAveragePool", "ReduceMean"), lower, run, qdq, mean_layer, layout="last")
+KERNEL = Kernel(
+    "mean", ("AveragePool", "GlobalAveragePool", "ReduceMean"), lower, run, qdq, mean_layer, layout="last"
+)

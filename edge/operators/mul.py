@@ -1,6 +1,7 @@
 """Mul of two int8 tensors, or of one and a constant, in integers: the product, then one requantiser.
 
-Equal to rounding a' * sa * b' * sb / sy on all 65,536 pairs: checked when compiling, the output scale moves if not.
+Equal to rounding a' * sa * b' * sb / sy on all 65,536 pairs: checked when compiling, the output scale
+moves if not.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from trine.edge.c.elementwise import binary_layer
 from trine.edge.lower import Lowering, clear_of_ties
 from trine.edge.operators import Kernel
 from trine.edge.operators.add import EVERY, lower_scalar, operands, scalar_operand, sides_of
-from trine.edge.program import QMAX, QMIN, Int8, IntegerProgram, QuantizedTensor, Step
+from trine.edge.program import Int8, IntegerProgram, QuantizedTensor, Step
 from trine.edge.qdq import QdqWriter
 from trine.edge.requantize import Requantizer, make_requantizer
 
@@ -33,8 +34,10 @@ def lower(lowering: Lowering, node: Node) -> Step:
         made = make_requantizer(ratio, -limit, limit, output.zero_point, lowering.bounds(node, output))
         as_float = (left.astype(np.float32) * a.scale) * (right.astype(np.float32) * b.scale)
         by_float = np.clip(np.rint(as_float / output.scale) + output.zero_point, made.low, made.high)
-        exact = np.array_equal(by_float, made.apply_integer(products)) and np.array_equal(by_float, made.apply(products))
-        real = products * (float(a.scale) * float(b.scale) / float(output.scale))
+        exact = np.array_equal(by_float, made.apply_integer(products)) and np.array_equal(
+            by_float, made.apply(products)
+        )
+        real = products.astype(np.float64) * (float(a.scale) * float(b.scale) / float(output.scale))
         return made if exact and clear_of_ties(real, margin) else None
 
     requantizer, y = lowering.nudge_output(node, make)
@@ -44,7 +47,7 @@ def lower(lowering: Lowering, node: Node) -> Step:
 
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     a, b = sides_of(step, inputs)
-    return step.requantizer.apply(a * b, axis=0)
+    return np.asarray(step.requantizer.apply(a * b, axis=0))
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:

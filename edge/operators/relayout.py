@@ -1,4 +1,5 @@
-"""The same values, channels last or in ONNX order: bytes move in the C print only; in every other print a no-op."""
+"""The same values, channels last or in ONNX order: bytes move in the C print only; in every other print a
+no-op."""
 
 from __future__ import annotations
 

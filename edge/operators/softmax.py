@@ -1,9 +1,10 @@
 """Softmax along one axis in integers; output scale 1/256, zero point -128 (as TensorFlow Lite fixes them).
 
-e[d] = round(exp(-d * scale) * 2^bits) for d = max - x in 0..255; q = (e[x] * 256 + sum / 2) / sum - 128, saturated.
-bits leaves room for the sum in 32 bits; up to 256 values the result is the correctly rounded softmax but for ties
-within 2e-5 of an output step. onnxruntime computes it in float32: at most one step apart (its quantised form has a
-table of its own).
+e[d] = round(exp(-d * scale) * 2^bits) for d = max - x in 0..255; q = (e[x] * 256 + sum / 2) / sum - 128,
+saturated.
+bits leaves room for the sum in 32 bits; up to 256 values the result is the correctly rounded softmax but
+for ties within 2e-5 of an output step. onnxruntime computes it in float32: at most one step apart (its
+quantised form has a table of its own).
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from trine.edge.qdq import QdqWriter
 
 
 def exponentials(scale: np.float32, length: int) -> NDArray[np.uint32]:
-    """exp(-d * scale) for d in 0..255 in fixed point: the sum of `length` of them stays in 32 bits, times 256 too."""
+    """exp(-d * scale) for d in 0..255 in fixed point: the sum of `length` of them stays in 32 bits, times
+    256 too."""
     bits = min(23, 31 - int(np.ceil(np.log2(max(length, 2)))))
-    return np.rint(np.exp(-np.arange(256) * float(scale)) * 2.0**bits).astype(np.uint32)
+    return np.asarray(np.rint(np.exp(-np.arange(256) * float(scale)) * 2.0**bits), np.uint32)
 
 
 def lower(lowering: Lowering, node: Node) -> Step:
@@ -40,7 +42,7 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     x = inputs[0].astype(np.int64)
     e = step.constants["exponentials"].astype(np.int64)[x.max(axis=axis, keepdims=True) - x]
     total = e.sum(axis=axis, keepdims=True)
-    return np.minimum((e * 256 + total // 2) // total - 128, 127).astype(np.int8)
+    return np.asarray(np.minimum((e * 256 + total // 2) // total - 128, 127), np.int8)
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:

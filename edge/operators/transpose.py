@@ -16,7 +16,9 @@ from trine.edge.qdq import QdqWriter
 
 def lower(lowering: Lowering, node: Node) -> Step:
     y = lowering.like_input(node)
-    return Step("transpose", node.name, (node.inputs[0],), y.name, {}, {"perm": tuple(node.attributes["perm"])})
+    return Step(
+        "transpose", node.name, (node.inputs[0],), y.name, {}, {"perm": tuple(node.attributes["perm"])}
+    )
 
 
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:

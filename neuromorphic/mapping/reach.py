@@ -75,7 +75,6 @@ def _span(window: Window, low: int, high: int, inner: bool) -> Span:
     rows = np.where(valid, index - first, 0)
     table[rows[valid], np.broadcast_to(np.arange(window.kernel), index.shape)[valid]] = True
     table = table[table.any(axis=1)]
-    counts = np.bincount(np.unique(np.packbits(table, axis=1), axis=0, return_index=True)[1] * 0, minlength=1)
     sets = table[np.unique(np.packbits(table, axis=1), axis=0, return_index=True)[1]]
     counts = np.bincount(sets.sum(axis=1), minlength=window.kernel + 1)
     return Span(len(table), int(valid.sum()), tuple(int(c) for c in counts))
@@ -117,6 +116,7 @@ Axis = Window | Channels
 class Wiring:
     """How one projection joins its populations. axes: empty where every source reaches every target ("dense").
 
+    "identity" joins neurons of equal flat index, whatever the shapes.
     shared: source indices with the same set of taps share weights (convolution, pooling).
     """
 
@@ -126,8 +126,22 @@ class Wiring:
     axes: tuple[Axis, ...]
 
     @property
+    def dense(self) -> bool:
+        return self.projection.kind == "dense"
+
+    @property
     def shared(self) -> bool:
         return self.projection.kind in ("conv", "pool")
+
+    @property
+    def channels(self) -> Channels:
+        """The channel axis of a convolution or pooling."""
+        return next(axis for axis in self.axes if isinstance(axis, Channels))
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The spatial axes of a convolution or pooling."""
+        return tuple(axis for axis in self.axes if isinstance(axis, Window))
 
     @property
     def source_size(self) -> int:
@@ -158,8 +172,6 @@ def _wiring(net: SpikingNet, projection: Projection) -> Wiring:
     if projection.kind == "dense":
         return Wiring(projection, source, target, ())
     if projection.kind == "identity":
-        if source != target:  # a reshape: the same neurons, listed flat
-            source = target = (int(np.prod(target, dtype=np.int64)),)
         return Wiring(projection, source, target, tuple(Window(n, n, 1) for n in target))
     return Wiring(projection, source, target, _window_axes(projection, source, target))
 

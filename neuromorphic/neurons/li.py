@@ -51,4 +51,5 @@ NEURON = Neuron(
     quantise=quantise,
     cases=(Case({"tau_mem_s": 0.016, "r": 16.0, "bias": 0.1}, STREAM, 300.0, "none"),),
     graded=True,
+    readout=True,
 )  # fmt: skip

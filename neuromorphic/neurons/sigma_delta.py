@@ -47,12 +47,11 @@ def input_gain(p: Parameters, dt_s: float) -> Any:
 
 
 def quantise(p: Parameters, dt_s: float, scale: float) -> dict[str, Any]:
-    """Threshold and bias in the state's units, six bits below the message's."""
+    """Threshold and bias in weight units, which are the state's."""
     return {
         "vth": np.maximum(np.round(p["v_threshold"] * scale), 1).astype(np.int64),
         "bias": np.round(np.asarray(p["bias"]) * scale).astype(np.int64),
         "relu": np.asarray(p["relu"], np.int64),
-        "state_exp": np.int64(6),
     }
 
 
@@ -87,4 +86,5 @@ NEURON = Neuron(
         Case({"v_threshold": 0.4, "relu": 0.0}, STREAM, 400.0, "none", 0, 0.02),
     ),
     graded=True,
+    state_bits=0,
 )

@@ -91,5 +91,6 @@ NEURON = Neuron(
         Case({"threshold": 9.0, "floor": 2.0, "saturates": 0.0, "v_reset": 1.0}, STREAM, 2.0, "zero", 0, 0.0),
         Case({"threshold": 9.0, "leak": -1.0, "reversal": 1.0}, STREAM, 1.0, "zero", 0, 0.0),
     ),
+    state_bits=0,
     compartments={"zero": 1, "subtraction": 1, "none": 1},
 )

@@ -40,7 +40,7 @@ class DemoTable:
         from rich.table import Table
 
         console = Console()
-        console.print(f"data: {self.source}")
+        console.print(f"data: {self.source}", markup=False)
         table = Table(title="the ECG beat classifier, int8", title_justify="left")
         table.add_column("")
         for record in self.records:
@@ -49,7 +49,7 @@ class DemoTable:
             table.add_row(name, *cells)
         console.print(table)
         for note in dict.fromkeys(note for record in self.records for note in record["warnings"]):
-            console.print(f"note: {note}", highlight=False)
+            console.print(f"note: {note}", highlight=False, markup=False)
         console.print(
             f"deployments: {', '.join(str(self.out / record['device']) for record in self.records)}"
         )

@@ -62,6 +62,7 @@ def examine() -> list[Part]:
 def show(parts: Sequence[Part]) -> None:
     """The table."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table()
@@ -69,6 +70,9 @@ def show(parts: Sequence[Part]) -> None:
         table.add_column(column, overflow="fold")
     for part in parts:
         table.add_row(
-            part.name, part.version or "[bold]absent[/bold]", part.purpose, "" if part.version else part.get
+            part.name,
+            part.version or "[bold]absent[/bold]",
+            part.purpose,
+            "" if part.version else escape(part.get),
         )
     Console().print(table)

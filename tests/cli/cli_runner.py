@@ -1,10 +1,11 @@
-"""Runs the command line, in this process or as a program of its own, and makes small models and data for it."""
+"""Runs the command line, here or as a program of its own, and makes small models and data for it."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -39,6 +40,21 @@ class Answer:
         return " ".join(self.err.split())
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """A compilation: what went in, what came out."""
+
+    model: Path
+    data: Path
+    out: Path
+    answer: Answer
+
+    @property
+    def record(self) -> Any:
+        """deployment.json."""
+        return json.loads((self.out / "deployment.json").read_text())
+
+
 def run(*words: object) -> Answer:
     """A command in this process."""
     out, err, code = io.StringIO(), io.StringIO(), 0
@@ -67,7 +83,9 @@ def shell(*words: object, head: Sequence[str] = TRINE, **options: Any) -> Answer
 def tree(folder: Path) -> dict[str, str]:
     """Everything below a folder, hidden files too: a file's hash, a folder's name."""
     return {
-        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder"
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        if p.is_file()
+        else "folder"
         for p in sorted(folder.rglob("*"))
     }
 
@@ -81,7 +99,11 @@ def node(op: str, inputs: list[str], output: str, **attributes: Any) -> Any:
 
 
 def save(
-    path: Path, nodes: list[Any], inputs: dict[str, Sequence[Any]], outputs: list[str], constants: dict[str, Array]
+    path: Path,
+    nodes: list[Any],
+    inputs: dict[str, Sequence[Any]],
+    outputs: list[str],
+    constants: dict[str, Array],
 ) -> Path:
     """An ONNX file; input shapes with the batch axis first."""
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()]
@@ -130,7 +152,12 @@ def wide_net(path: Path, channels: int, length: int) -> Path:
 
 def small_data(path: Path, count: int = 24, **changed: Any) -> Path:
     """Examples for `small_net`, labelled by the float network itself."""
-    arrays = {"x": draw(9, count, 1, 16), "y": np.arange(count) % 3, "group": np.arange(count) // 4, **changed}
+    arrays = {
+        "x": draw(9, count, 1, 16),
+        "y": np.arange(count) % 3,
+        "group": np.arange(count) // 4,
+        **changed,
+    }
     np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
     return path
 

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from cli_runner import Answer, draw, float_answers, run, small_data, small_net
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A compilation: what went in, what came out."""
-
-    model: Path
-    data: Path
-    out: Path
-    answer: Answer
-
-    @property
-    def record(self) -> Any:
-        """deployment.json."""
-        return json.loads((self.out / "deployment.json").read_text())
+from cli_runner import Compiled, draw, float_answers, run, small_data, small_net
 
 
 @pytest.fixture(scope="session")

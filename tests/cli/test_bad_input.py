@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_runner import Answer, draw, load, node, run, save, shell, small_data, small_net, tree
-from conftest import Compiled
+from cli_runner import Answer, Compiled, draw, load, node, run, save, shell, small_data, small_net, tree
 from onnx import TensorProto
 
 DEVICE = "stm32l4r5"
@@ -37,10 +36,14 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def compiles(place: Path, *words: str, device: str = DEVICE, data: str = "calib.npz", extra: tuple[object, ...] = ()) -> None:
+def compiles(
+    place: Path, *words: str, device: str = DEVICE, data: str = "calib.npz", extra: tuple[object, ...] = ()
+) -> None:
     """Compile `place`/net.onnx and expect to be refused."""
     before = tree(place)
-    answer = run("compile", place / "net.onnx", "--device", device, "--data", place / data, "-o", place / "out", *extra)
+    answer = run(
+        "compile", place / "net.onnx", "--device", device, "--data", place / data, "-o", place / "out", *extra
+    )
     refused(answer, place, before, *words)
 
 
@@ -116,7 +119,9 @@ def test_every_unsupported_node_is_listed(place: Path) -> None:
     nodes = [node("Erf", ["x"], "a", name="first"), node("Det", ["a"], "y", name="second")]
     save(place / "net.onnx", nodes, {"x": ["n", 4, 4]}, ["y"], {})
     before = tree(place)
-    refused(run("check", place / "net.onnx", "--device", DEVICE), place, before, "first (Erf)", "second (Det)")
+    refused(
+        run("check", place / "net.onnx", "--device", DEVICE), place, before, "first (Erf)", "second (Det)"
+    )
 
 
 x = draw(9, 24, 1, 16)
@@ -212,7 +217,9 @@ def test_usage(words: tuple[str, ...]) -> None:
 def test_output_folders(place: Path) -> None:
     def refuses(out: Path, *words: str) -> None:
         before = tree(place)
-        answer = run("compile", place / "net.onnx", "--device", DEVICE, "--data", place / "calib.npz", "-o", out)
+        answer = run(
+            "compile", place / "net.onnx", "--device", DEVICE, "--data", place / "calib.npz", "-o", out
+        )
         refused(answer, place, before, str(out), *words)
 
     (place / "mine").mkdir()
@@ -270,7 +277,9 @@ def test_folders_that_are_no_deployments(compiled: Compiled, place: Path) -> Non
     (place / "other").mkdir()
     for command in (("verify", place / "other"), ("simulate", place / "other", "--data", compiled.data)):
         refused(run(*command), place, tree(place), "other", "not a deployment")
-    refused(run("verify", place / "nothing"), place, tree(place), "nothing", "no such folder", "trine compile")
+    refused(
+        run("verify", place / "nothing"), place, tree(place), "nothing", "no such folder", "trine compile"
+    )
     refused(run("verify", place / "net.onnx"), place, tree(place), "net.onnx", "no such folder")
 
 
@@ -297,5 +306,7 @@ def test_data_that_do_not_fit_the_deployment(case: str, compiled: Compiled, tmp_
 def test_a_program_of_its_own_says_the_same(place: Path) -> None:
     no_onnx(place)
     before = tree(place)
-    answer = shell("compile", place / "net.onnx", "--device", DEVICE, "--data", place / "calib.npz", "-o", place / "out")
+    answer = shell(
+        "compile", place / "net.onnx", "--device", DEVICE, "--data", place / "calib.npz", "-o", place / "out"
+    )
     refused(answer, place, before, "not an ONNX file")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from cli_runner import Answer, draw, run, shell, small_data, small_net
-from conftest import Compiled
+from cli_runner import Answer, Compiled, draw, run, shell, small_data, small_net
+
+from trine.doctor import Part, show
 
 DOCUMENTED = {
     "schema", "trine_version", "device", "source", "artifacts", "passes", "fit", "parity", "accuracy", "cost",
@@ -143,18 +146,27 @@ def test_doctor() -> None:
 
 
 def test_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trine.compilers.datasets import Summary, SummaryFile
+    from trine.compilers.datasets import Summary, Written
 
-    file = SummaryFile("calib.npz", 3, {"N": 2, "V": 1})
-    made = Summary("mitbih", "nowhere", (file,), ("a note",))
+    file = Written("calib.npz", 3, {"N": 2, "V": 1})
+    made = Summary("mitbih", "nowhere", True, (file,), ("a note",))
     monkeypatch.setattr("trine.compilers.datasets.write", lambda *_: made)
-    assert only_object(run("data", "mitbih", "-o", tmp_path, "--json")) == made.as_json()
+    assert only_object(run("data", "mitbih", "-o", tmp_path, "--json")) == json.loads(
+        json.dumps(made.as_json())
+    )
     monkeypatch.undo()
     answer = run("data", "mitbihh", "-o", tmp_path / "e", "--json")
     assert answer.code == 2
     assert answer.out == ""
     assert "did you mean mitbih?" in answer.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_names_the_command_that_helps() -> None:
+    parts = [Part("unicorn", None, "counts", "pip install 'trine[verify]'")]
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        show(parts)
+    assert "pip install 'trine[verify]'" in out.getvalue()
 
 
 @pytest.mark.parametrize("words", [("devices",), ("devices", "stm32l4r5"), ("doctor",)])

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_runner import TRINE, Answer, run, shell, tree
-from conftest import Compiled
+from cli_runner import TRINE, Answer, Compiled, run, shell, tree
 
 from trine.compilers import deployment
 from trine.compilers.deployment import digest
@@ -126,7 +125,7 @@ def test_a_forged_program_is_refused(copy: Path) -> None:
     with np.load(copy / "program.npz") as file:
         arrays = {key: file[key] for key in file.files}
     head = json.loads(arrays["program"].tobytes())
-    head["steps"][0]["attributes"]["strides"] = ["1, 1); system(\"true\"); ("]
+    head["steps"][0]["attributes"]["strides"] = ['1, 1); system("true"); (']
     arrays["program"] = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
     np.savez(copy / "program.npz", **arrays)
     forge(copy)

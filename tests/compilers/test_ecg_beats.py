@@ -74,7 +74,8 @@ def test_only_beats_on_time_teach_the_usual_beat() -> None:
     early = beat_input(beats_of([flat, flat, spike, flat, flat], pre, [*pre[1:], -1]))
     assert np.all(early[[0, 1, 3, 4], 1] == 0)
     on_time = beat_input(beats_of([flat, flat, spike, flat, flat], [-1] + [360] * 4, [360] * 4 + [-1]))
-    assert on_time[3, 1, 48] == pytest.approx(-0.5, abs=0.01)
+    # 400 less its mean 400 >> 7 = 3; the fourth beat weighs 1/4: (397 << 8 >> 2) >> 8 = 99 units of 5 uV.
+    assert on_time[3, 1, 48] == np.float32(-99 / 200)
 
 
 records = st.integers(2, 25).flatmap(

@@ -64,14 +64,20 @@ def same_input(graph: Graph) -> Graph:
     rename = {t.name: first.name for t in graph.inputs if t.shape == first.shape}
     inputs = tuple(t for t in graph.inputs if rename.get(t.name, t.name) == t.name)
     nodes = tuple(
-        Node(n.op, n.name, tuple(rename.get(i, i) for i in n.inputs), n.outputs, n.attributes) for n in graph.nodes
+        Node(n.op, n.name, tuple(rename.get(i, i) for i in n.inputs), n.outputs, n.attributes)
+        for n in graph.nodes
     )
     tensors = {name: t for name, t in graph.tensors.items() if rename.get(name, name) == name}
     return Graph(f"{graph.name}_doubled", inputs, graph.outputs, nodes, graph.constants, tensors)
 
 
-def chain(name: str, inputs: Sequence[tuple[str, tuple[int, ...]]], nodes: Sequence[Node],
-          constants: dict[str, Array] | None = None, outputs: tuple[str, ...] | None = None) -> Graph:  # fmt: skip
+def chain(
+    name: str,
+    inputs: Sequence[tuple[str, tuple[int, ...]]],
+    nodes: Sequence[Node],
+    constants: dict[str, Array] | None = None,
+    outputs: tuple[str, ...] | None = None,
+) -> Graph:
     """A graph of nodes in order; the last output unless `outputs` says otherwise."""
     given = tuple(Tensor(n, shape) for n, shape in inputs)
     tensors, stored = {t.name: t for t in given}, constants or {}
@@ -85,7 +91,13 @@ def chain(name: str, inputs: Sequence[tuple[str, tuple[int, ...]]], nodes: Seque
 def conv(name: str, x: str, y: str, weight: str, bias: str, **attributes: object) -> Node:
     rank = attributes.pop("rank", 1)
     assert isinstance(rank, int)
-    full = {"strides": (1,) * rank, "dilations": (1,) * rank, "pads": (0,) * (2 * rank), "group": 1, **attributes}
+    full = {
+        "strides": (1,) * rank,
+        "dilations": (1,) * rank,
+        "pads": (0,) * (2 * rank),
+        "group": 1,
+        **attributes,
+    }
     return Node("Conv", name, (x, weight, bias), (y,), full)
 
 
@@ -109,66 +121,138 @@ def special_graphs() -> Iterator[Graph]:
     last = Node("Transpose", "t", ("a",), ("t",), {"perm": (1, 2, 0)})
     yield chain("conv_channels_last", image, [first, last], con)
     yield chain("conv_last_relu", image, [first, last, Node("Relu", "r", ("t",), ("y",))], con)
-    yield chain("conv_last_flat", image, [first, last, Node("Reshape", "f", ("t",), ("y",), {"shape": (120,)})], con)
-    yield chain("conv_transposed", image, [first, Node("Transpose", "t", ("a",), ("t",), {"perm": (2, 0, 1)})], con)
+    yield chain(
+        "conv_last_flat", image, [first, last, Node("Reshape", "f", ("t",), ("y",), {"shape": (120,)})], con
+    )
+    yield chain(
+        "conv_transposed", image, [first, Node("Transpose", "t", ("a",), ("t",), {"perm": (2, 0, 1)})], con
+    )
     yield chain("input_is_output", [("x", (4, 3))], [Node("Relu", "r", ("x",), ("y",))], {}, ("x", "y"))
-    yield chain("input_reshaped_out", [("x", (4, 3))], [Node("Reshape", "r", ("x",), ("y",), {"shape": (2, 6)})])
+    yield chain(
+        "input_reshaped_out", [("x", (4, 3))], [Node("Reshape", "r", ("x",), ("y",), {"shape": (2, 6)})]
+    )
     again = [Node("Relu", "r", ("x",), ("a",)), Node("Reshape", "s", ("a",), ("y",), {"shape": (12,)})]
     yield chain("output_and_its_reshape", [("x", (4, 3))], again, {}, ("a", "y"))
     for axis in range(3):
-        parts = [conv("c", "x", "a", "w1", "b1", **same), Node("Sigmoid", "s", ("a",), ("b",)),
-                 Node("Concat", "j", ("a", "b", "a"), ("y",), {"axis": axis})]  # fmt: skip
+        parts = [
+            conv("c", "x", "a", "w1", "b1", **same),
+            Node("Sigmoid", "s", ("a",), ("b",)),
+            Node("Concat", "j", ("a", "b", "a"), ("y",), {"axis": axis}),
+        ]
         yield chain(f"concat_axis_{axis}", image, parts, con)
-    pools = [first, Node("MaxPool", "p", ("a",), ("p",), {"kernel_shape": (2, 2), "strides": (1, 1),
-                                                         "dilations": (1, 1), "pads": (0, 0, 1, 1)}),
-             Node("Concat", "j", ("a", "p"), ("y",), {"axis": 0}),
-             Node("Concat", "k", ("p", "y"), ("z",), {"axis": 1})]  # fmt: skip
+    pools = [
+        first,
+        Node(
+            "MaxPool",
+            "p",
+            ("a",),
+            ("p",),
+            {"kernel_shape": (2, 2), "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 1, 1)},
+        ),
+        Node("Concat", "j", ("a", "p"), ("y",), {"axis": 0}),
+        Node("Concat", "k", ("p", "y"), ("z",), {"axis": 1}),
+    ]
     yield chain("placed_once", image, pools[:3], con)
-    single = [first, conv("d", "a", "b", "w4", "b4", rank=2), Node("Concat", "j", ("a", "b"), ("y",), {"axis": 0})]
-    yield chain("one_channel_part", image, single, {**con, "w4": _weights(7, (1, 6, 1, 1))[0], "b4": _weights(8, (1,))[0]})
-    twice = [*pools[:2], Node("Concat", "j", ("p", "a"), ("y",), {"axis": 1}),
-             Node("Concat", "k", ("p", "a"), ("z",), {"axis": 2}), Node("Concat", "l", ("p", "p"), ("v",), {"axis": 1})]  # fmt: skip
+    single = [
+        first,
+        conv("d", "a", "b", "w4", "b4", rank=2),
+        Node("Concat", "j", ("a", "b"), ("y",), {"axis": 0}),
+    ]
+    yield chain(
+        "one_channel_part",
+        image,
+        single,
+        {**con, "w4": _weights(7, (1, 6, 1, 1))[0], "b4": _weights(8, (1,))[0]},
+    )
+    twice = [
+        *pools[:2],
+        Node("Concat", "j", ("p", "a"), ("y",), {"axis": 1}),
+        Node("Concat", "k", ("p", "a"), ("z",), {"axis": 2}),
+        Node("Concat", "l", ("p", "p"), ("v",), {"axis": 1}),
+    ]
     yield chain("part_of_several", image, twice, con, ("y", "z", "v"))
-    row = [Node("Tanh", "t1", ("x",), ("a",)), Node("Tanh", "t2", ("x",), ("b",)),
-           Node("Concat", "j", ("a", "b"), ("y",), {"axis": 0}), Node("Concat", "k", ("b", "a"), ("z",), {"axis": 0}),
-           Node("Relu", "r1", ("y",), ("u",)), Node("Relu", "r2", ("z",), ("v",))]  # fmt: skip
+    row = [
+        Node("Tanh", "t1", ("x",), ("a",)),
+        Node("Tanh", "t2", ("x",), ("b",)),
+        Node("Concat", "j", ("a", "b"), ("y",), {"axis": 0}),
+        Node("Concat", "k", ("b", "a"), ("z",), {"axis": 0}),
+        Node("Relu", "r1", ("y",), ("u",)),
+        Node("Relu", "r2", ("z",), ("v",)),
+    ]
     yield chain("part_of_two", [("x", (7,))], row, {}, ("u", "v"))
-    residual = [first, conv("d", "a", "b", "w3", "b3", **same, group=6), Node("Add", "s", ("a", "b"), ("c",)),
-                Node("Relu", "r", ("c",), ("y",))]  # fmt: skip
+    residual = [
+        first,
+        conv("d", "a", "b", "w3", "b3", **same, group=6),
+        Node("Add", "s", ("a", "b"), ("c",)),
+        Node("Relu", "r", ("c",), ("y",)),
+    ]
     con3 = {**con, "w3": _weights(2, (6, 1, 3, 3))[0], "b3": _weights(3, (6,))[0]}
     yield chain("residual_depthwise", image, residual, con3)
-    squeeze = [first, Node("GlobalAveragePool", "g", ("a",), ("g",)), Node("Sigmoid", "s", ("g",), ("h",)),
-               Node("Mul", "m", ("a", "h"), ("y",))]  # fmt: skip
+    squeeze = [
+        first,
+        Node("GlobalAveragePool", "g", ("a",), ("g",)),
+        Node("Sigmoid", "s", ("g",), ("h",)),
+        Node("Mul", "m", ("a", "h"), ("y",)),
+    ]
     yield chain("squeeze_excite", image, squeeze, con)
     bias = [first, Node("Add", "s", ("a", "k"), ("y",))]
     yield chain("constant_on_image", image, bias, {**con, "k": _weights(4, (6, 1, 4))[0]})
     yield chain("constant_low_rank", image, bias, {**con, "k": _weights(4, (4,))[0]})
     for axis in range(3):
-        yield chain(f"softmax_{axis}", image, [first, Node("Softmax", "s", ("a",), ("y",), {"axis": axis})], con)
+        yield chain(
+            f"softmax_{axis}", image, [first, Node("Softmax", "s", ("a",), ("y",), {"axis": axis})], con
+        )
         mean = Node("ReduceMean", "m", ("a",), ("y",), {"axes": (axis,), "keepdims": 0})
         yield chain(f"mean_{axis}", image, [first, mean], con)
-    yield chain("mean_all", image, [first, Node("ReduceMean", "m", ("a",), ("y",), {"axes": (0, 1, 2), "keepdims": 0})], con)
-    yield chain("scalars", [("x", ())], [Node("Relu", "r", ("x",), ("a",)), Node("Add", "s", ("a", "x"), ("y",))])
-    c1, = _weights(5, (4, 3, 3))  # fmt: skip
+    yield chain(
+        "mean_all",
+        image,
+        [first, Node("ReduceMean", "m", ("a",), ("y",), {"axes": (0, 1, 2), "keepdims": 0})],
+        con,
+    )
+    yield chain(
+        "scalars", [("x", ())], [Node("Relu", "r", ("x",), ("a",)), Node("Add", "s", ("a", "x"), ("y",))]
+    )
+    (c1,) = _weights(5, (4, 3, 3))
     yield chain("matmul_left", [("x", (3, 5))], [Node("MatMul", "m", ("k", "x"), ("y",))], {"k": c1[0]})
     yield chain("matmul_vector", [("x", (7, 3))], [Node("MatMul", "m", ("x", "k"), ("y",))], {"k": c1[0, 0]})
-    yield chain("matmul_repeated", [("x", (4, 2, 3)), ("z", (1, 3, 5))], [Node("MatMul", "m", ("x", "z"), ("y",))])
-    yield chain("matmul_cross", [("x", (4, 1, 2, 3)), ("z", (1, 3, 3, 5))], [Node("MatMul", "m", ("x", "z"), ("y",))])
-    yield chain("matmul_rows", [("x", (2, 3, 5))], [Node("MatMul", "m", ("x", "k"), ("y",))], {"k": _weights(6, (5, 7))[0]})
-    attention = [Node("Transpose", "t", ("x",), ("k",), {"perm": (1, 0)}), Node("MatMul", "m", ("x", "k"), ("s",)),
-                 Node("Softmax", "p", ("s",), ("q",), {"axis": 1}), Node("MatMul", "v", ("q", "x"), ("y",))]  # fmt: skip
+    yield chain(
+        "matmul_repeated", [("x", (4, 2, 3)), ("z", (1, 3, 5))], [Node("MatMul", "m", ("x", "z"), ("y",))]
+    )
+    yield chain(
+        "matmul_cross", [("x", (4, 1, 2, 3)), ("z", (1, 3, 3, 5))], [Node("MatMul", "m", ("x", "z"), ("y",))]
+    )
+    yield chain(
+        "matmul_rows",
+        [("x", (2, 3, 5))],
+        [Node("MatMul", "m", ("x", "k"), ("y",))],
+        {"k": _weights(6, (5, 7))[0]},
+    )
+    attention = [
+        Node("Transpose", "t", ("x",), ("k",), {"perm": (1, 0)}),
+        Node("MatMul", "m", ("x", "k"), ("s",)),
+        Node("Softmax", "p", ("s",), ("q",), {"axis": 1}),
+        Node("MatMul", "v", ("q", "x"), ("y",)),
+    ]
     yield chain("attention", [("x", (6, 4))], attention)
     zeros = {"w": np.zeros((3, 2, 3), np.float32), "b": np.array([0.5, 0, -2], np.float32)}
     yield chain("dead_channels", [("x", (2, 9))], [conv("c", "x", "y", "w", "b")], zeros)
     pool = {"strides": (2,), "dilations": (2,), "pads": (1, 2), "kernel_shape": (3,)}
     for counted in (0, 1):
-        a = Node("AveragePool", "p", ("x",), ("y",), {**pool, "count_include_pad": counted, "uncounted": (counted,)})
+        a = Node(
+            "AveragePool",
+            "p",
+            ("x",),
+            ("y",),
+            {**pool, "count_include_pad": counted, "uncounted": (counted,)},
+        )
         yield chain(f"average_dilated_{counted}", [("x", (3, 13))], [a])
 
 
 @cache
 def catalogue() -> dict[str, Graph]:
-    """Every case of every operator alone, then followed by an activation or read twice, and the special graphs."""
+    """Every case of every operator alone, then followed by an activation or read twice, and the special
+    graphs."""
     graphs = []
     for op, record in operators().items():
         if op not in kernel_of():
@@ -225,13 +309,18 @@ def _caller(number: int, job: Job) -> str:
     call = ", ".join(f"{n} + 1" for n in names)
     frees = "".join(f"  free({n});\n" for n in names)
     return (
-        f'#include "{job.sources.name}.h"\nstatic void job_{number}(FILE *in, FILE *out) {{\n{makes}'
-        f"  for (int i = 0; i < {count}; i++) {{\n{reads}    {entry.symbol}({call});\n{writes}  }}\n{frees}}}\n"
+        f'#include "{job.sources.name}.h"\n'
+        f"static void job_{number}(FILE *in, FILE *out) {{\n{makes}"
+        f"  for (int i = 0; i < {count}; i++) {{\n{reads}    {entry.symbol}({call});\n{writes}  }}\n"
+        f"{frees}}}\n"
     )
 
 
-def run_on_host(jobs: Sequence[Job], folder: Path, flags: Sequence[str] = ("-O0", *SANITIZE)) -> list[dict[str, Int8]]:
-    """All programs in one executable: outputs {name: [n, *shape]} of each job. Any sanitizer finding fails."""
+def run_on_host(
+    jobs: Sequence[Job], folder: Path, flags: Sequence[str] = ("-O0", *SANITIZE)
+) -> list[dict[str, Int8]]:
+    """All programs in one executable: outputs {name: [n, *shape]} of each job. Any sanitizer finding
+    fails."""
     for job in jobs:
         write_sources(job.sources, folder)
     callers = "".join(_caller(i, job) for i, job in enumerate(jobs))
@@ -239,7 +328,9 @@ def run_on_host(jobs: Sequence[Job], folder: Path, flags: Sequence[str] = ("-O0"
     (folder / "main.c").write_text(
         "#include <stdint.h>\n#include <stdio.h>\n#include <stdlib.h>\n"
         "static void take(int8_t *to, size_t n, FILE *in) { if (fread(to, 1, n, in) != n) exit(3); }\n"
-        f'{callers}int main(void) {{\n  FILE *in = fopen("in.bin", "rb"), *out = fopen("out.bin", "wb");\n{calls}  return fclose(out);\n}}\n'
+        f"{callers}int main(void) {{\n"
+        '  FILE *in = fopen("in.bin", "rb"), *out = fopen("out.bin", "wb");\n'
+        f"{calls}  return fclose(out);\n}}\n"
     )
     data = []
     for job in jobs:
@@ -248,7 +339,19 @@ def run_on_host(jobs: Sequence[Job], folder: Path, flags: Sequence[str] = ("-O0"
     (folder / "in.bin").write_bytes(b"".join(data))
     files = [f"{job.sources.name}.c" for job in jobs]
     compiler = HostCompiler()
-    command = [*compiler.command, *flags, "-std=c99", "-Wall", "-Wextra", "-Wshadow", "-Werror", *files, "main.c", "-o", "all"]
+    command = [
+        *compiler.command,
+        *flags,
+        "-std=c99",
+        "-Wall",
+        "-Wextra",
+        "-Wshadow",
+        "-Werror",
+        *files,
+        "main.c",
+        "-o",
+        "all",
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[:4000]
     ran = subprocess.run(["./all"], cwd=folder, capture_output=True, text=True, timeout=120)
@@ -267,7 +370,10 @@ def _outputs(jobs: Sequence[Job], flat: Int8) -> list[dict[str, Int8]]:
         at += count * width
         ends = np.cumsum([t.size for t in tensors])
         results.append(
-            {t.name: rows[:, e - t.size : e].reshape(count, *t.shape) for t, e in zip(tensors, ends, strict=True)}
+            {
+                t.name: rows[:, e - t.size : e].reshape(count, *t.shape)
+                for t, e in zip(tensors, ends, strict=True)
+            }
         )
     assert at == flat.size
     return results
@@ -279,14 +385,25 @@ def together(name: str, graphs: Sequence[Graph]) -> Graph:
     for i, g in enumerate(graphs):
         at = {n: f"n{i}_{n}" for n in (*g.tensors, *g.constants)}
         nodes = [
-            Node(n.op, f"n{i}_{n.name}", tuple(at[x] for x in n.inputs), tuple(at[y] for y in n.outputs), n.attributes)
+            Node(
+                n.op,
+                f"n{i}_{n.name}",
+                tuple(at[x] for x in n.inputs),
+                tuple(at[y] for y in n.outputs),
+                n.attributes,
+            )
             for n in g.nodes
         ]
         tensors = {at[t.name]: Tensor(at[t.name], t.shape) for t in g.tensors.values()}
-        parts.append((
-            [tensors[at[t.name]] for t in g.inputs], [at[y] for y in g.outputs], nodes,
-            {at[c]: v for c, v in g.constants.items()}, tensors,
-        ))  # fmt: skip
+        parts.append(
+            (
+                [tensors[at[t.name]] for t in g.inputs],
+                [at[y] for y in g.outputs],
+                nodes,
+                {at[c]: v for c, v in g.constants.items()},
+                tensors,
+            )
+        )
     inputs, outputs, steps = (tuple(x for part in parts for x in part[k]) for k in range(3))
     constants, known = ({k: v for part in parts for k, v in part[j].items()} for j in (3, 4))
     return Graph(name, inputs, outputs, steps, constants, known)

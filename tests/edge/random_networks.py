@@ -84,7 +84,8 @@ def _transpose(draw: Draw, net: Growing) -> None:
 
 @st.composite
 def networks(draw: Draw) -> Graph:
-    """A network of two to seven nodes that ends in an image, a vector or class scores; some values are outputs too."""
+    """A network of two to seven nodes that ends in an image, a vector or class scores; some values are
+    outputs too."""
     rank = draw(st.integers(1, 2))
     shape = (draw(st.integers(1, 6)), *(draw(st.integers(3, 9)) for _ in range(rank)))
     net = Growing(shape, draw(st.integers(0, 2**16)))

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from emulate_samples import load
 from hypothesis import HealthCheck, given, settings
-from program_samples import catalogue, entry_of, hard_inputs, job_of, lowered, run_on_host, together, write_sources
+from program_samples import (
+    catalogue,
+    entry_of,
+    hard_inputs,
+    job_of,
+    lowered,
+    run_on_host,
+    together,
+    write_sources,
+)
 from random_networks import networks
 
 from trine.compilers.graph import Graph
@@ -21,20 +30,31 @@ from trine.edge.program import IntegerProgram
 
 # What has code of its own for a core; the rest is loops that look the same everywhere.
 BLOCKED = ("Conv_", "Gemm_", "MatMul_", "Add_", "Mul_", "AveragePool_", "GlobalAveragePool_", "MaxPool_")
-SPECIAL = ("residual_depthwise", "squeeze_excite", "attention", "concat_axis_2", "softmax_1", "flatten_gemm",
-           "constant_on_image", "dead_channels")  # fmt: skip
+SPECIAL = (
+    "residual_depthwise",
+    "squeeze_excite",
+    "attention",
+    "concat_axis_2",
+    "softmax_1",
+    "flatten_gemm",
+    "constant_on_image",
+    "dead_channels",
+)
 BUILDS = [(core.id, compiler) for core in CORES.values() for compiler in core.compilers]
 
 
 @cache
 def everything() -> IntegerProgram:
-    """Every case with a kernel of its own, alone and fused with a Clip, and some small networks, as one program."""
-    names = [n for n in catalogue() if n.startswith(BLOCKED) and n.endswith("_clip") or n in SPECIAL]
+    """Every case with a kernel of its own, alone and fused with a Clip, and some small networks, as one
+    program."""
+    names = [n for n in catalogue() if (n.startswith(BLOCKED) and n.endswith("_clip")) or n in SPECIAL]
     return lowered(together("everything", [catalogue()[n] for n in names])).program
 
 
 @pytest.mark.parametrize(("core", "compiler"), BUILDS)
-def test_every_kernel_gives_the_same_bits_on_every_core(core: str, compiler: CompilerName, tmp_path: Path) -> None:
+def test_every_kernel_gives_the_same_bits_on_every_core(
+    core: str, compiler: CompilerName, tmp_path: Path
+) -> None:
     program = everything()
     inputs = hard_inputs(program, n=6)
     wanted = program.run(inputs)
@@ -64,7 +84,9 @@ def test_laying_out_keeps_the_meaning(graph: Graph) -> None:
 @pytest.mark.parametrize("core", ["cortex-m4f", "cortex-m55"])
 @given(graph=networks())
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_random_networks_on_the_host(core: str, graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_random_networks_on_the_host(
+    core: str, graph: Graph, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     job = job_of(lowered(graph, n=8).program, core)
     (found,) = run_on_host([job], tmp_path_factory.mktemp("random"))
     for name, values in job.program.run(job.inputs).items():

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trine.compilers.battery_life import Load, battery_life
 from trine.compilers.estimate import Estimate, exactly, find
 from trine.devices import EdgeDevice, Figure, battery, load_device
 from trine.devices.errors import InputError
 from trine.edge.cost import Cost, Duty, Size, cycles_per_instruction, estimate_cost
 from trine.edge.cost import cpi as cpi_module
 from trine.edge.cost.cpi import Cpi, table
-from trine.edge.cost.life import Load, battery_life
 
 
 def edge(name: str) -> EdgeDevice:

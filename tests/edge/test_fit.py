@@ -1,4 +1,4 @@
-"""What does not fit comes with three changes, each of which by itself makes it fit: they are carried out here."""
+"""What does not fit comes with three changes, each enough by itself: they are carried out here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trine.edge.shrink import Shrinker
 
 @dataclass(frozen=True)
 class Net:
-    """A network by its free choices: hidden channels, input length, stride of the first layer, rank of split layers."""
+    """A network by its free choices: channels, input length, the first layer's stride, ranks."""
 
     channels: int
     length: int
@@ -35,7 +35,7 @@ class Net:
     ranks: Mapping[str, int] | None = None
 
     def graph(self) -> Graph:
-        """pooled: three convolutions, mean, dense. flat: two convolutions, dense. dense: three dense. residual: with Add."""
+        """pooled: convolutions, mean, dense. flat: convolutions, dense. dense: three dense. residual: Add."""
         makers: dict[str, Callable[[Builder], str]] = {
             "pooled": self._pooled, "flat": self._flat, "dense": self._dense, "residual": self._residual,
             "image": self._image,
@@ -78,14 +78,18 @@ class Builder:
         self.constants: dict[str, Array]
 
     def add(self, node: Node) -> str:
-        shapes = [self.tensors[n].shape if n in self.tensors else self.constants[n].shape for n in node.inputs]
+        shapes = [
+            self.tensors[n].shape if n in self.tensors else self.constants[n].shape for n in node.inputs
+        ]
         (shape,) = operators()[node.op].shapes(node, shapes)
         self.tensors[node.outputs[0]] = Tensor(node.outputs[0], shape)
         self.nodes.append(node)
         return node.outputs[0]
 
     def weight(self, name: str, *shape: int) -> str:
-        self.constants[name] = np.random.default_rng(len(self.constants)).normal(0, 0.1, shape).astype(np.float32)
+        self.constants[name] = (
+            np.random.default_rng(len(self.constants)).normal(0, 0.1, shape).astype(np.float32)
+        )
         return name
 
     def conv(self, name: str, x: str, channels: int, stride: int = 1, group: int = 1, kernel: int = 3) -> str:
@@ -97,7 +101,12 @@ class Builder:
         rank = len(shape) - 1
         w = self.weight(f"{name}_w", channels, shape[0] // group, *[kernel] * rank)
         bias = self.weight(f"{name}_b", channels)
-        attributes = {"strides": (stride,) * rank, "dilations": (1,) * rank, "pads": (kernel // 2,) * (2 * rank), "group": group}
+        attributes = {
+            "strides": (stride,) * rank,
+            "dilations": (1,) * rank,
+            "pads": (kernel // 2,) * (2 * rank),
+            "group": group,
+        }
         y = self.add(Node("Conv", name, (x, w, bias), (f"{name}_c",), attributes))
         return self.add(Node("Relu", f"{name}_relu", (y,), (f"{name}_y",)))
 
@@ -108,7 +117,14 @@ class Builder:
         size = self.tensors[x].size
         if len(self.tensors[x].shape) > 1:
             x = self.add(Node("Reshape", f"{name}_flat", (x,), (f"{name}_f",), {"shape": (size,)}))
-        y = self.add(Node("Gemm", name, (x, self.weight(f"{name}_w", units, size), self.weight(f"{name}_b", units)), (f"{name}_c",)))
+        y = self.add(
+            Node(
+                "Gemm",
+                name,
+                (x, self.weight(f"{name}_w", units, size), self.weight(f"{name}_b", units)),
+                (f"{name}_c",),
+            )
+        )
         return self.add(Node("Relu", f"{name}_relu", (y,), (f"{name}_y",))) if relu else y
 
     def graph(self, output: str) -> Graph:

@@ -1,4 +1,5 @@
-"""Every case of every operator, quantised: NumPy against onnxruntime, float and the emitted C; 0 values differ."""
+"""Every case of every operator, quantised: NumPy against onnxruntime, float and the emitted C; 0 values
+differ."""
 
 from __future__ import annotations
 
@@ -67,7 +68,8 @@ def test_onnxruntime_equals_numpy(bundle: str, optimize: bool, activation_type: 
 
 @pytest.mark.parametrize("core", LAYOUTS)
 def test_c_equals_numpy_and_is_clean(core: str, tmp_path: Path) -> None:
-    """Address and undefined-behaviour sanitizers watch; the caller's buffers are exact and lie at odd addresses."""
+    """Address and undefined-behaviour sanitizers watch; the caller's buffers are exact and lie at odd
+    addresses."""
     jobs = [job_of(bundles()[bundle].program, core) for bundle in BUNDLES]
     results = run_on_host(jobs, tmp_path)
     wrong = {}
@@ -80,7 +82,8 @@ def test_c_equals_numpy_and_is_clean(core: str, tmp_path: Path) -> None:
 def test_quantised_is_near_float(bundle: str) -> None:
     """Signal to quantisation noise of at least 20 dB on inputs like those the ranges were taken from.
 
-    Outputs that a Clip flattens, or that are one value, may be all noise: there at most two steps are allowed.
+    Outputs that a Clip flattens, or that are one value, may be all noise: there at most two steps are
+    allowed.
     """
     program, graph = bundles()[bundle].program, bundle_graphs()[bundle]
     feed = draw(graph, 64)

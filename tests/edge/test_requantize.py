@@ -41,7 +41,9 @@ def every_sum(low: int, high: int) -> NDArray[np.int64]:
 
 @given(ratio=ratios, low=reaches, high=reaches, zero_point=zero_points, fused=st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_the_decision_is_what_every_sum_shows(ratio: float, low: int, high: int, zero_point: int, fused: bool) -> None:
+def test_the_decision_is_what_every_sum_shows(
+    ratio: float, low: int, high: int, zero_point: int, fused: bool
+) -> None:
     ends = np.array([-low]), np.array([high])
     r = make_requantizer(np.array([ratio], np.float32), *ends, zero_point, bounds_of(zero_point, fused))
     sums = every_sum(-low, high)[None]
@@ -52,7 +54,8 @@ def test_the_decision_is_what_every_sum_shows(ratio: float, low: int, high: int,
 
 
 def test_the_decision_finds_a_single_wrong_sum() -> None:
-    """Half of all random ratios differ somewhere on a wide range (facts: 243 of 400 equal); both kinds occur here."""
+    """Half of all random ratios differ somewhere on a wide range (facts: 243 of 400 equal); both kinds
+    occur here."""
     rng = np.random.default_rng(0)
     ratio = rng.uniform(2e-4, 2e-3, 60).astype(np.float32)
     ends = np.full(60, -(2**18)), np.full(60, 2**18)
@@ -66,9 +69,13 @@ def test_the_decision_finds_a_single_wrong_sum() -> None:
 
 
 @given(
-    scale=st.floats(2.0**-13, 0.25, width=32), weights=st.lists(st.floats(2.0**-13, 0.5, width=32), min_size=1, max_size=3),
-    output=st.floats(2.0**-7, 1, width=32), reach=reaches, zero_point=zero_points, fused=st.booleans(),
-)  # fmt: skip
+    scale=st.floats(2.0**-13, 0.25, width=32),
+    weights=st.lists(st.floats(2.0**-13, 0.5, width=32), min_size=1, max_size=3),
+    output=st.floats(2.0**-7, 1, width=32),
+    reach=reaches,
+    zero_point=zero_points,
+    fused=st.booleans(),
+)
 @settings(max_examples=80, deadline=None)
 def test_a_certificate_holds_on_every_sum(
     scale: float, weights: list[float], output: float, reach: int, zero_point: int, fused: bool
@@ -121,14 +128,21 @@ def test_the_tflite_rule_in_c_equals_numpy(tmp_path: Path) -> None:
     multipliers = rng.integers(2**30, 2**31, n).astype(np.int32)
     shifts = rng.integers(0, 32, n).astype(np.int32)
     shifts[::50], sums[::50] = -2, sums[::50] >> 4
-    text = "#include <stdint.h>\n#define TRINE_PAIRED 1\n#define TRINE_WIDE 0\n" + kernel_text("common") + kernel_text("tflite")
+    text = (
+        "#include <stdint.h>\n#define TRINE_PAIRED 1\n#define TRINE_WIDE 0\n"
+        + kernel_text("common")
+        + kernel_text("tflite")
+    )
     text += (
         "void many(const int32_t *x, const int32_t *m, const int32_t *s, int32_t *y, int32_t n)\n"
         "{ for (int32_t i = 0; i < n; i++) y[i] = trine_tflite(x[i], m[i], s[i]); }\n"
     )
     (tmp_path / "rule.c").write_text(text)
     library = tmp_path / "rule.so"
-    subprocess.run([*HostCompiler().command, "-O1", "-std=c99", "-shared", "-fPIC", tmp_path / "rule.c", "-o", library], check=True)  # fmt: skip
+    subprocess.run(
+        [*HostCompiler().command, "-O1", "-std=c99", "-shared", "-fPIC", tmp_path / "rule.c", "-o", library],
+        check=True,
+    )
     found = np.empty(n, np.int32)
     pointers = [ctypes.c_void_p(a.ctypes.data) for a in (sums, multipliers, shifts, found)]
     ctypes.CDLL(str(library)).many(*pointers, n)
@@ -137,8 +151,9 @@ def test_the_tflite_rule_in_c_equals_numpy(tmp_path: Path) -> None:
 
 @given(
     rows=st.lists(st.lists(st.integers(-127, 127), min_size=1, max_size=4), min_size=1, max_size=3),
-    bias=st.integers(-(2**20), 2**20), zero_point=zero_points,
-)  # fmt: skip
+    bias=st.integers(-(2**20), 2**20),
+    zero_point=zero_points,
+)
 def test_sum_bounds_are_reached_and_not_passed(rows: list[list[int]], bias: int, zero_point: int) -> None:
     width = max(map(len, rows))
     weight = np.array([row + [0] * (width - len(row)) for row in rows], np.int8)
@@ -159,23 +174,37 @@ def test_a_layer_that_could_overflow_is_refused() -> None:
 
 
 def extreme_network(size: int, bias: float) -> Graph:
-    """A dense and a conv layer whose weights are all of the same size and whose biases are as large as they may be."""
+    """A dense and a conv layer whose weights are all of the same size and whose biases are as large as
+    they may be."""
     rng = np.random.default_rng(size)
     signs = rng.choice([-1.0, 1.0], (3, size)).astype(np.float32)
     signs[0] = 1
-    constants = {"w": signs, "b": np.array([bias, -bias, bias], np.float32),
-                 "k": np.sign(rng.normal(size=(2, 1, 3))).astype(np.float32), "kb": np.array([bias, -bias], np.float32)}  # fmt: skip
-    nodes = [conv("c", "x", "a", "k", "kb", pads=(1, 1)), Node("Reshape", "f", ("a",), ("f",), {"shape": (2 * size // 2,)}),
-             Node("Gemm", "g", ("f", "w", "b"), ("y",))]  # fmt: skip
+    constants = {
+        "w": signs,
+        "b": np.array([bias, -bias, bias], np.float32),
+        "k": np.sign(rng.normal(size=(2, 1, 3))).astype(np.float32),
+        "kb": np.array([bias, -bias], np.float32),
+    }
+    nodes = [
+        conv("c", "x", "a", "k", "kb", pads=(1, 1)),
+        Node("Reshape", "f", ("a",), ("f",), {"shape": (2 * size // 2,)}),
+        Node("Gemm", "g", ("f", "w", "b"), ("y",)),
+    ]
     return chain("extreme", [("x", (1, size // 2))], nodes, constants)
 
 
 @pytest.mark.parametrize("bias", [0.0, 3.0, 1e3, 1e7])
 @pytest.mark.parametrize("requantize", ["exact", "tflite"])
 def test_extreme_layers_do_not_overflow_in_c(bias: float, requantize: str, tmp_path: Path) -> None:
-    """Whatever the compiler accepts runs without undefined behaviour and equals NumPy, on the greatest sums too."""
+    """Whatever the compiler accepts runs without undefined behaviour and equals NumPy, on the greatest
+    sums too."""
     graph = extreme_network(2048, bias)
-    ranges = {"x": (-1.0, 1.0), "a": (-3.0 - bias, 3.0 + bias), "f": (-3.0 - bias, 3.0 + bias), "y": (-4.0 - bias, 4.0 + bias)}
+    ranges = {
+        "x": (-1.0, 1.0),
+        "a": (-3.0 - bias, 3.0 + bias),
+        "f": (-3.0 - bias, 3.0 + bias),
+        "y": (-4.0 - bias, 4.0 + bias),
+    }
     program = lower(graph, ranges, requantize).program
     job = job_of(program)
     weight = program.steps[-1].constants["weight"][0]

@@ -1,8 +1,10 @@
-"""The CMSIS-NN golden vectors (TensorFlow Lite's rounding) through an `IntegerProgram`: NumPy, host C, emulated core.
+"""The CMSIS-NN golden vectors (TensorFlow Lite's rounding) through an `IntegerProgram`: NumPy, host C,
+emulated core.
 
 Left out, because the integer program has int8 weights and int8 activations only: *_int4, *_int16, int16xint8,
-add_s16, requantize_s64 (int16 activations), softmax_s8_s16, lstm, svdf. add, mul, softmax and the pools have integer
-rules of their own in Trine (equal to the float operator, not to TensorFlow Lite's), whatever `requantize` says.
+add_s16, requantize_s64 (int16 activations), softmax_s8_s16, lstm, svdf. add, mul, softmax and the pools
+have integer rules of their own in Trine (equal to the float operator, not to TensorFlow Lite's), whatever
+`requantize` says.
 """
 
 from __future__ import annotations
@@ -24,10 +26,24 @@ from trine.edge.requantize import Requantizer
 
 DATA = Path(os.environ.get("TRINE_DATA", Path(__file__).parents[3] / "shared" / "data")) / "cmsis_nn"
 CASES = [
-    "basic", "conv_1_x_n_1", "conv_2", "conv_3", "conv_out_activation", "depthwise_2", "depthwise_kernel_3x3",
-    "depthwise_null_bias_0", "depthwise_out_activation", "fc_per_ch", "fully_connected", "fully_connected_null_bias_0",
-    "fully_connected_out_activation", "grouped_conv", "kernel1x1", "kernel1x1_stride_x", "stride2pad1",
-]  # fmt: skip
+    "basic",
+    "conv_1_x_n_1",
+    "conv_2",
+    "conv_3",
+    "conv_out_activation",
+    "depthwise_2",
+    "depthwise_kernel_3x3",
+    "depthwise_null_bias_0",
+    "depthwise_out_activation",
+    "fc_per_ch",
+    "fully_connected",
+    "fully_connected_null_bias_0",
+    "fully_connected_out_activation",
+    "grouped_conv",
+    "kernel1x1",
+    "kernel1x1_stride_x",
+    "stride2pad1",
+]
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no {DATA}; set TRINE_DATA")
 
 
@@ -40,9 +56,15 @@ def requantizer(config: dict[str, int], arrays: dict[str, Any], channels: int) -
         shift = arrays["output_shift"]
     assert len(multiplier) in (1, channels)
     return Requantizer(
-        np.ones(len(multiplier), np.float32), multiplier.astype(np.int32), -shift.astype(np.int32), 0,
-        config["OUTPUT_OFFSET"], config["OUT_ACTIVATION_MIN"], config["OUT_ACTIVATION_MAX"], "tflite",
-    )  # fmt: skip
+        np.ones(len(multiplier), np.float32),
+        multiplier.astype(np.int32),
+        -shift.astype(np.int32),
+        0,
+        config["OUTPUT_OFFSET"],
+        config["OUT_ACTIVATION_MIN"],
+        config["OUT_ACTIVATION_MAX"],
+        "tflite",
+    )
 
 
 def conv_step(c: dict[str, int], arrays: dict[str, Any]) -> tuple[Step, tuple[int, ...], tuple[int, ...]]:
@@ -63,15 +85,25 @@ def conv_step(c: dict[str, int], arrays: dict[str, Any]) -> tuple[Step, tuple[in
     group = c["IN_CH"] if depthwise else c["IN_CH"] // weight.shape[1]
     attributes = {"strides": strides, "dilations": dilations, "pads": (*begins, *ends), "group": group}
     constants = {"weight": np.ascontiguousarray(weight), "bias": arrays["biases"]}
-    step = Step("conv", "step", ("x",), "y", constants, {**attributes, "largest_sum": 2**31},
-                requantizer(c, arrays, out))  # fmt: skip
+    step = Step(
+        "conv",
+        "step",
+        ("x",),
+        "y",
+        constants,
+        {**attributes, "largest_sum": 2**31},
+        requantizer(c, arrays, out),
+    )
     return step, (c["IN_CH"], *size), (out, *positions)
 
 
 def dense_step(c: dict[str, int], arrays: dict[str, Any]) -> tuple[Step, tuple[int, ...], tuple[int, ...]]:
     """The dense step of a case."""
     out, depth = c["OUT_CH"], c["ACCUMULATION_DEPTH"]
-    constants = {"weight": arrays["weights"].reshape(out, depth), "bias": arrays.get("biases", arrays.get("bias"))}
+    constants = {
+        "weight": arrays["weights"].reshape(out, depth),
+        "bias": arrays.get("biases", arrays.get("bias")),
+    }
     step = Step("dense", "step", ("x",), "y", constants, {"largest_sum": 2**31}, requantizer(c, arrays, out))
     return step, (depth,), (out,)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from trine.compilers import datasets
+from trine.compilers.datasets import mitbih
+from trine.compilers.datasets.ecg_beats import CLASSES, model_inputs
 from trine.compilers.metrics import Accuracy, score
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ecg"
@@ -23,14 +23,10 @@ PLAIN = {"Conv", "Relu", "AveragePool", "Reshape", "Gemm", "Concat"}
 
 
 def script(name: str) -> ModuleType:
-    """A script of the example, imported from its file."""
-    spec = importlib.util.spec_from_file_location(f"ecg_{name}", EXAMPLE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    """A script of the example; they import one another by their plain names, as `python train.py` does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(EXAMPLE))
+        return importlib.import_module(name)
 
 
 @pytest.fixture(scope="module")
@@ -91,17 +87,16 @@ def test_a_beat_has_the_same_logits_alone_and_in_a_batch() -> None:
 
 
 @pytest.fixture(scope="module")
-def ds2(tmp_path_factory: pytest.TempPathFactory) -> Accuracy:
-    if not (SHARED / "mitbih").is_dir():
+def ds2() -> Accuracy:
+    path = SHARED / "mitbih" / "mitbih_ds2.npz"
+    if not path.is_file():
         pytest.skip("TRINE_DATA has no mitbih")
-    folder = tmp_path_factory.mktemp("mitbih")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRINE_DATA", str(SHARED))
-        datasets.write("mitbih", folder)
-    with np.load(folder / "test.npz") as file:
-        inputs = {name: file[name] for name in ("beat", "rr")}
-        guess = script("evaluate").logits(EXAMPLE / "ecg.onnx", inputs).argmax(axis=1)
-        return score(file["y"], guess, file["classes"].tolist(), file["group"])
+    records = mitbih._split(path, mitbih.DS2)
+    parts = [model_inputs(beats) for beats in records]
+    inputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    guess = script("evaluate").logits(EXAMPLE / "ecg.onnx", inputs).argmax(axis=1)
+    patient = np.concatenate([np.full(len(beats), beats.record) for beats in records])
+    return score(np.concatenate([beats.y for beats in records]), guess, CLASSES, patient)
 
 
 def test_the_result_on_ds2_is_the_one_in_the_readme(ds2: Accuracy) -> None:
@@ -115,14 +110,15 @@ def test_the_result_on_ds2_is_the_one_in_the_readme(ds2: Accuracy) -> None:
             assert one.precision == pytest.approx(readme_number(row % (r"[-\d.]+", r"([\d.]+)")), abs=2e-3)
 
 
-def test_v_recall_on_ds2_reaches_its_aim(ds2: Accuracy) -> None:
+def test_the_readme_says_which_aims_are_reached_and_which_are_missed(ds2: Accuracy) -> None:
+    """Accuracy 0.94 and V recall 0.90 on DS2: an aim may be missed, but not in silence."""
     recall = {one.name: one.recall or 0.0 for one in ds2.per_class}
-    assert recall["V"] >= 0.90
-
-
-@pytest.mark.xfail(reason="aim missed: 0.899 on DS2, for false S beats; the README says so", strict=True)
-def test_accuracy_on_ds2_reaches_its_aim(ds2: Accuracy) -> None:
-    assert ds2.accuracy >= 0.94
+    reached = {"accuracy": ds2.accuracy >= 0.94, "V recall": recall["V"] >= 0.90}
+    text = (EXAMPLE / "README.md").read_text("utf-8")
+    for aim, met in reached.items():
+        said = re.search(rf"^\| {aim}, at least [\d.]+ \| (reached|\*\*missed\*\*) \|", text, re.MULTILINE)
+        assert said, f"README.md does not say whether the aim for {aim} is reached"
+        assert (said[1] == "reached") == met, f"README.md is wrong about the aim for {aim}"
 
 
 # --- the training script ---
@@ -149,16 +145,24 @@ def few_beats(training: ModuleType) -> Any:
     return training.Beats(torch.from_numpy(beat), torch.from_numpy(rr), y, patient, tuple("NSVFQ"))
 
 
-def test_training_is_repeatable_and_learns_shape_and_timing(training: ModuleType) -> None:
-    import torch
-
+def test_training_learns_shape_and_timing(training: ModuleType) -> None:
     beats, rows = few_beats(training), np.arange(200)
-    recipe = training.Recipe(steps=100, batch=64, averaging=0.9, shares=(0.4, 0.3, 0.3, 0.0, 0.0))
-    first, second = (training.train(beats, rows, recipe, 3, "test") for _ in range(2))
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values()))
-    guess = training.predict(first, beats, rows)
+    recipe = training.Recipe(steps=100, batch=48, averaging=0.9, shares=(0.4, 0.3, 0.3, 0.0, 0.0))
+    net = training.train(beats, rows, recipe, 3, "test")
+    guess = script("folds").predict(net, beats, rows).argmax(axis=1)
     for k in (0, 1, 2):
         assert (guess[beats.y == k] == k).mean() > 0.9
+
+
+def test_training_twice_gives_the_very_same_weights(training: ModuleType) -> None:
+    import torch
+
+    beats, rows, recipe = few_beats(training), np.arange(200), training.Recipe(steps=4, batch=32)
+    first, second, other = (
+        training.train(beats, rows, recipe, seed, "test").state_dict() for seed in (3, 3, 4)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["decide.0.weight"], other["decide.0.weight"])
 
 
 def test_the_exported_network_is_the_trained_one_without_its_training_parts(
@@ -169,18 +173,33 @@ def test_the_exported_network_is_the_trained_one_without_its_training_parts(
     beats = few_beats(training)
     net = training.train(beats, np.arange(200), training.Recipe(steps=5, batch=32), 0, "test")
     for name in ("a.onnx", "b.onnx"):
-        training.export(net, beats, tmp_path / name)
+        script("model").export(net, tmp_path / name, beats.classes, normal_offset=1.25)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
     inputs = {"beat": beats.beat.numpy(), "rr": beats.rr.numpy()}
     with torch.no_grad():
-        expected = net(beats.beat, beats.rr).numpy()
+        expected = net(beats.beat, beats.rr).numpy() + np.float32([1.25, 0, 0, 0, 0])
     np.testing.assert_allclose(
         script("evaluate").logits(tmp_path / "a.onnx", inputs), expected, rtol=1e-3, atol=1e-4
     )
 
 
-def test_folds_hold_out_every_patient_with_rare_beats_once_and_only_ds1(training: ModuleType) -> None:
-    from trine.compilers.datasets.mitbih import DS1
+def test_folds_hold_out_every_patient_once_and_only_ds1(training: ModuleType) -> None:
+    held_out = [patient for fold in script("folds").FOLDS for patient in fold]
+    assert sorted(held_out) == list(mitbih.DS1)
 
-    held_out = [patient for fold in training.FOLDS for patient in fold]
-    assert sorted(held_out) == list(DS1)
+
+def test_the_offset_is_the_one_of_greatest_mean_f1_then_accuracy(training: ModuleType) -> None:
+    """By hand: 4 N, 1 S, 1 V. From +1 on the N beat called S is right; from +3 on the V beat is lost."""
+    import torch
+
+    folds = script("folds")
+    y = np.array([0, 0, 0, 0, 1, 2])
+    logits = np.full((6, 5), -9, np.float32)
+    logits[np.arange(6), y] = 0
+    logits[3, [0, 1]] = -0.9, 0
+    logits[4, 0], logits[5, 0] = -8, -2.9
+    beats = training.Beats(torch.zeros(0), torch.zeros(0), y, np.arange(6), tuple("NSVFQ"))
+    assert folds.merit(folds.judge(beats, logits, 0.0)) == pytest.approx((6 / 7 + 2 / 3 + 1) / 3)
+    assert folds.merit(folds.judge(beats, logits, 1.0)) == 1
+    assert folds.best_offset(beats, [logits]) == 1.0
+    assert folds.judge(beats, logits, 3.0).per_class[2].recall == 0

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-FENCE = re.compile(r"^```(?P<label>[^\n`]*)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(
+    r"(?:^<!-- file=(?P<file>\S+) -->\n)?^```(?P<label>[^\n`]*)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE
+)
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?")
 DRAWING = re.compile(r"[\u2500-\u257f]+")  # the lines of a table
 TOLERANCE = 0.1  # relative; a page is stale when a number has moved by more
@@ -15,7 +17,7 @@ TOLERANCE = 0.1  # relative; a page is stale when a number has moved by more
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: the language, `file=` of its label, its text and where it stands."""
+    """A fenced block: its language, the file named in a comment above it, its text and where it stands."""
 
     language: str
     file: str | None
@@ -35,15 +37,14 @@ def blocks(page: Path) -> Iterator[Block]:
     """The blocks of a page, in order."""
     text = page.read_text(encoding="utf-8")
     for found in FENCE.finditer(text):
-        language, _, rest = found["label"].partition(" ")
         line = text.count("\n", 0, found.start()) + 1
-        file = rest.removeprefix("file=") if rest.startswith("file=") else None
-        yield Block(language, file, found["body"], f"{page.name}:{line}")
+        yield Block(found["label"], found["file"], found["body"], f"{page.name}:{line}")
 
 
 def commands(block: Block) -> Iterator[Command]:
     """The commands of a console block; `> ` goes on with the line before."""
-    text, shown = "", []
+    text = ""
+    shown: list[str] = []
     for line in block.body.splitlines():
         if line.startswith("$ "):
             if text:

@@ -1,7 +1,8 @@
 """Every block of README and docs is run, page after page, in one folder that starts with a copy of examples/.
 
 console: each command must end well and print what the page shows. bash, python: must end well. toml, json, c:
-written to the file of their label (`file=NAME`) or read. text: a picture, not run. Any other label fails.
+written to the file that a comment above names (`<!-- file=NAME -->`) or read. text: a picture, not run. Any
+other label fails.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ class Reader:
         before = LEADING[: LEADING.index(page)] if page in LEADING else LEADING
         for each in (*before, page):
             if each not in self.done:
+                self.done.add(each)
                 for block in blocks(each):
                     run_block(block, self.folder)
-                self.done.add(each)
 
 
 @pytest.fixture(scope="module")

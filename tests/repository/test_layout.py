@@ -34,9 +34,14 @@ def texts() -> list[Path]:
     return sorted(p for p in found if "egg-info" not in str(p))
 
 
-def test_names_of_tests_and_helpers_are_unique() -> None:
-    """pytest puts each folder of tests on the path: two files of one name would hide each other."""
-    names = Counter(p.name for p in (ROOT / "tests").rglob("*.py"))
+def test_helpers_of_tests_are_found() -> None:
+    """Their folders are on pytest's path, where two helpers of one name would hide each other."""
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"][
+        "ini_options"
+    ]
+    helpers = [p for p in (ROOT / "tests").rglob("*.py") if not p.name.startswith(("test_", "conftest"))]
+    assert {p.parent.relative_to(ROOT).as_posix() for p in helpers} <= set(options["pythonpath"])
+    names = Counter(p.name for p in helpers)
     assert [name for name, count in names.items() if count > 1] == []
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from trine.compilers.estimate import Estimate
 from trine.devices import Battery, Figure
+from trine.devices.errors import InputError
 
 END_VOLTAGE = {"cr2032": 2.0}
 """V to which the capacity is stated, where `batteries.toml` has no end_voltage (Duracell and Energizer CR2032
@@ -23,6 +24,21 @@ DRAIN_EXPONENT = {"cr2032": 0.244}
 SHELF_LIFE_S = {"cr2032": 10 * 31557600.0}
 """No maker of coin cells states a longer shelf life (J. Ganssle, "How much energy can you really get from a
 coin cell?", embedded.com 2014)."""
+
+
+@dataclass(frozen=True)
+class Duty:
+    """How often the network runs, from which battery. Default: one beat a second on a coin cell.
+
+    Raises `InputError` for a rate that is not positive.
+    """
+
+    inferences_per_s: float = 1.0
+    battery: str = "cr2032"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.inferences_per_s < float("inf"):
+            raise InputError(f"{self.inferences_per_s} inferences a second: give a positive number")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,5 @@
+"""Simulators of a spiking net behind one verb: native, snntorch, lava, sanafe."""
+
+from trine.neuromorphic.backends.simulate import BACKENDS, simulate
+
+__all__ = ["BACKENDS", "simulate"]

@@ -1,0 +1,201 @@
+"""Runs one network in lava-nc 0.10.0 and writes what it saw: python -I lava_worker.py JOB.npz RESULT.npz [JOB RESULT...].
+
+Imports NumPy and lava only, never Trine: it runs in lava's own environment, on Python 3.10 to 3.13.
+
+JOB.npz: "header" (JSON: format, steps, timed, populations, projections, probes) and the arrays it names.
+  populations: [{name, neuron: Input|LIF|SigmaDelta|RF|Wire, shape, parameters}], parameters as lava's.
+  projections: [{name, source, target, kind: dense|conv, exponent, graded, delay (dense), stride, padding, dilation, groups}];
+  arrays "weight:NAME" (dense (out, in); conv (C_out, kW, kH, C_in/groups), already flipped), "input:NAME" (steps, *shape).
+RESULT.npz: "header" (JSON: format, python, numpy, lava, seconds, error) and "POPULATION:VARIABLE" (steps, *shape).
+"""
+
+import json
+import logging
+import os
+import platform
+import sys
+import time
+import traceback
+
+import numpy as np
+
+FORMAT = 1
+
+
+def cure_dataclasses():
+    """Let lava's dataclasses import on Python 3.11 and later.
+
+    Fields of lava.magma.compiler.var_model default to instances of unhashable dataclasses, which Python 3.11 refuses.
+    Returns the function that undoes it.
+    """
+    import dataclasses
+
+    original = dataclasses.dataclass
+
+    def cured(cls=None, /, **options):
+        def wrap(c):
+            for name in c.__dict__.get("__annotations__", {}):
+                default = c.__dict__.get(name, dataclasses.MISSING)
+                plain = isinstance(default, (dataclasses.Field, list, dict, set))
+                if default is not dataclasses.MISSING and not plain and type(default).__hash__ is None:
+                    setattr(c, name, dataclasses.field(default_factory=lambda kept=default: kept))
+            return original(c, **options)
+
+        return wrap if cls is None else wrap(cls)
+
+    dataclasses.dataclass = cured
+
+    def undo():
+        dataclasses.dataclass = original
+
+    return undo
+
+
+def import_lava():
+    """lava's classes, cured where this Python or NumPy needs it."""
+    undo = cure_dataclasses()
+    try:
+        from lava.magma.core.model.py.type import LavaPyType
+        from lava.magma.core.run_conditions import RunSteps
+        from lava.magma.core.run_configs import Loihi2SimCfg
+        from lava.proc.conv.models import AbstractPyConvModel
+        from lava.proc.conv.process import Conv
+        from lava.proc.dense.process import Dense, DelayDense
+        from lava.proc.io.sink import RingBuffer as Sink
+        from lava.proc.io.source import RingBuffer as Source
+        from lava.proc.lif.process import LIF, LIFReset
+        from lava.proc.monitor.process import Monitor
+        from lava.proc.rf.process import RF
+        from lava.proc.sdn.process import ActivationMode, SigmaDelta
+    finally:
+        undo()
+    # Kernel, stride, padding... are kept as int8 and overflow with NumPy 2 for spatial sizes above 127; exact as int64.
+    for name in ("kernel_size", "stride", "padding", "dilation", "groups"):
+        if hasattr(AbstractPyConvModel, name):
+            old = getattr(AbstractPyConvModel, name)
+            setattr(AbstractPyConvModel, name, LavaPyType(old.cls, np.int64, precision=32))
+    return {k: v for k, v in locals().items() if k not in ("undo", "name", "old")}
+
+
+def build_population(lava, p, data):
+    """One process and its output port."""
+    shape, q = tuple(p["shape"]), p["parameters"]
+    q = {k: (data[v] if isinstance(v, str) else v) for k, v in q.items()}
+    if p["neuron"] == "Input":
+        source = np.moveaxis(data["input:" + p["name"]], 0, -1).astype(np.int32)
+        process = lava["Source"](data=source)
+        return process, None, process.s_out
+    if p["neuron"] == "LIF":
+        kind = lava["LIFReset"] if q.get("reset_interval") else lava["LIF"]
+        process = kind(shape=shape, **q)
+    elif p["neuron"] == "SigmaDelta":
+        q["act_mode"] = lava["ActivationMode"].RELU if q.pop("relu") else lava["ActivationMode"].UNIT
+        process = lava["SigmaDelta"](shape=shape, **q)
+    elif p["neuron"] == "RF":
+        process = lava["RF"](shape=shape, **q)
+        return process, process.a_real_in, process.s_out
+    else:
+        raise ValueError("population %s: neuron %s" % (p["name"], p["neuron"]))
+    return process, process.a_in, process.s_out
+
+
+def build_projection(lava, c, data, shape_in):
+    """One connection process with its ports."""
+    weight = data["weight:" + c["name"]]
+    bits = 24 if c["graded"] else 0
+    if c["kind"] == "conv":
+        options = {"weight": weight, "input_shape": tuple(shape_in), "num_message_bits": bits}
+        options.update({k: tuple(c[k]) for k in ("stride", "padding", "dilation")}, groups=c["groups"])
+        process = lava["Conv"](**options)
+        return process, process.s_in, process.a_out
+    options = {"weights": weight, "weight_exp": c["exponent"], "num_message_bits": bits}
+    if c["delay"]:
+        delays = np.full(weight.shape, c["delay"], dtype=int)
+        process = lava["DelayDense"](delays=delays, max_delay=c["delay"], **options)
+    else:
+        process = lava["Dense"](**options)
+    return process, process.s_in, process.a_out
+
+
+def simulate(header, data):
+    """Build, run, read: arrays by "POPULATION:VARIABLE", seconds. After an exception stop() would hang: it is left out."""
+    lava = import_lava()
+    steps = header["steps"]
+    wires = [p["name"] for p in header["populations"] if p["neuron"] == "Wire"]
+    built = {p["name"]: build_population(lava, p, data) for p in header["populations"] if p["name"] not in wires}
+    shapes = {p["name"]: tuple(p["shape"]) for p in header["populations"]}
+    connections = []
+    for c in header["projections"]:
+        process, s_in, a_out = build_projection(lava, c, data, shapes[c["source"]])
+        out = built[c["source"]][2]
+        (out if out.shape == s_in.shape else out.reshape(s_in.shape)).connect(s_in)
+        if c["target"] in wires:
+            # A pure delay: what follows takes this connection's output for its source's.
+            built[c["target"]] = (process, None, a_out.reshape(shapes[c["target"]]))
+        else:
+            into = built[c["target"]][1]
+            (a_out if a_out.shape == into.shape else a_out.reshape(into.shape)).connect(into)
+        connections.append(process)
+    sinks, monitors = {}, {}
+    for name, variable in header["probes"]:
+        process = built[name][0]
+        if variable == "spikes":
+            sinks[name] = lava["Sink"](shape=shapes[name], buffer=steps)
+            built[name][2].connect(sinks[name].a_in)
+        else:
+            monitors[name, variable] = lava["Monitor"]()
+            monitors[name, variable].probe(getattr(process, variable), steps)
+    first = connections[0] if connections else next(iter(built.values()))[0]
+    config = lava["Loihi2SimCfg"](select_tag="fixed_pt", loglevel=logging.CRITICAL)
+    # The first run builds everything; timed is a second one where the job asks for it.
+    first.run(condition=lava["RunSteps"](num_steps=steps), run_cfg=config)
+    seconds = 0.0
+    if not header.get("timed"):
+        seen = {name + ":spikes": np.moveaxis(s.data.get(), -1, 0) for name, s in sinks.items()}
+        for (name, variable), monitor in monitors.items():
+            got = monitor.get_data()
+            array = next(iter(next(iter(got.values())).values()))
+            seen[name + ":" + variable] = np.asarray(array).reshape(steps, *shapes[name])
+    else:
+        seen, start = {}, time.perf_counter()
+        first.run(condition=lava["RunSteps"](num_steps=steps), run_cfg=config)
+        seconds = time.perf_counter() - start
+    first.stop()
+    return seen, seconds
+
+
+def versions():
+    """Python, NumPy and lava that answer."""
+    from importlib import metadata
+
+    return {"python": platform.python_version(), "numpy": np.__version__, "lava": metadata.version("lava-nc")}
+
+
+def main(job, result):
+    """Read the job, write the result, whatever happens in between."""
+    header, seen, error, seconds = {}, {}, None, 0.0
+    try:
+        with np.load(job, allow_pickle=False) as archive:
+            data = {k: archive[k] for k in archive.files}
+        header = json.loads(bytes(data["header"]).decode())
+        if header["format"] != FORMAT:
+            raise ValueError("job of format %s, this worker speaks %s" % (header["format"], FORMAT))
+        seen, seconds = simulate(header, data)
+    except BaseException as failed:
+        error = "%s: %s" % (type(failed).__name__, failed)
+        traceback.print_exc()
+    answer = {"format": FORMAT, "seconds": seconds, "error": error, **versions()}
+    seen["header"] = np.frombuffer(json.dumps(answer).encode(), np.uint8)
+    with open(result, "wb") as file:
+        np.savez(file, **seen)
+        file.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    names = sys.argv[1:]
+    for job_, result_ in zip(names[::2], names[1::2]):
+        main(job_, result_)
+    # Children of a failed run would keep the interpreter waiting.
+    os._exit(0)

@@ -1,0 +1,189 @@
+"""Activations in T levels: where each layer's levels lie, and weights and biases that make up for their coarseness.
+
+Levels are QCFS's (Bu et al. 2022, arXiv 2303.04347): a = s clip(floor(z/s + 1/2), 0, T), s = lambda / T. Lambda is the
+one of least squared error on calibration data; each layer is then refitted by ridge regression, so that it answers
+the coarse activations before it as the trained one answers the fine ones, and its mean is corrected by channel
+(the idea of Li et al. 2021, arXiv 2106.06984, in closed form). No labels are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from trine.compilers.graph import Array
+from trine.compilers.operators.conv import pad_spatial, windows
+from trine.compilers.target import Progress, silent
+from trine.devices.errors import InputError
+from trine.neuromorphic.conversion.layers import FIRE, MAXIMUM, READOUT, Layer, LayerNet, Term, apply, pooled
+
+RIDGE = 0.02  # pull towards the trained weights, as a share of the inputs' mean square
+SEARCHED = np.geomspace(0.25, 1.0, 25)  # lambda as a share of the largest activation
+CHUNK = 512
+
+
+@dataclass(frozen=True)
+class InputLevels:
+    """A graph input in whole steps: x is round(x / step), clipped to low .. high steps."""
+
+    name: str
+    step: float
+    low: int
+    high: int
+
+    def encode(self, x: Array) -> Array:
+        """Whole steps, int64, of real values."""
+        return np.clip(np.rint(np.asarray(x, np.float64) / self.step), self.low, self.high).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class LevelNet:
+    """Layers with coarse activations, weights still real. levels: T by layer (None: no upper end); scales: one count."""
+
+    net: LayerNet
+    inputs: Mapping[str, InputLevels]
+    levels: Mapping[str, int | None]
+    scales: Mapping[str, float]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Real values of every layer and input, [n, *shape] float32."""
+        values = {k: (code.encode(inputs[k]) * code.step).astype(np.float32) for k, code in self.inputs.items()}
+        for layer in self.net.layers:
+            values[layer.name] = self.activate(layer, summed(layer, values))
+        return values
+
+    def activate(self, layer: Layer, z: Array) -> Array:
+        """A layer's answer to a sum: coarse, or the sum itself where it is read out."""
+        if layer.role != FIRE:
+            return z
+        return coarse(z, self.scales[layer.name], self.levels[layer.name])
+
+
+def coarse(z: Array, scale: float, levels: int | None) -> Array:
+    """s clip(floor(z/s + 1/2), 0, T)."""
+    return (np.clip(np.floor(z / scale + 0.5), 0, levels) * scale).astype(np.float32)
+
+
+def summed(layer: Layer, values: Mapping[str, Array]) -> Array:
+    """Sum of a layer's terms and bias in float32, or the maximum of its windows."""
+    if layer.role == MAXIMUM:
+        return np.asarray(pooled(layer.terms[0], values[layer.terms[0].source]).max(axis=-1))
+    shape = layer.shape
+    parts = (apply(t, values[t.source], shape, t.weight.astype(np.float32)) for t in layer.terms)
+    total = np.asarray(sum(parts, np.zeros((), np.float32)))
+    return total + layer.bias.astype(np.float32)
+
+
+def input_levels(net: LayerNet, samples: Mapping[str, Array], bits: int) -> dict[str, InputLevels]:
+    """Steps of the inputs: `bits` bits of magnitude over what the samples hold."""
+    found = {}
+    for t in net.inputs:
+        x = samples[t.name]
+        most = (1 << bits) - 1
+        low, high = float(x.min()), float(x.max())
+        step = max(abs(low), abs(high)) / most
+        if step == 0:
+            raise InputError(f"input {t.name} is zero in all calibration examples: give examples that vary")
+        found[t.name] = InputLevels(t.name, step, -most if low < 0 else 0, most if high > 0 else 0)
+    return found
+
+
+def find_levels(
+    net: LayerNet,
+    samples: Mapping[str, Array],
+    levels: Mapping[str, int | None],
+    input_bits: int,
+    refit: bool = True,
+    progress: Progress = silent,
+) -> LevelNet:
+    """Levels of every layer from samples {input: [n, *shape]}; weights refitted layer by layer.
+
+    Raises InputError where a layer never answers, so that its threshold would be zero.
+    """
+    codes = input_levels(net, samples, input_bits)
+    fine: dict[str, Array] = {k: np.asarray(samples[k], np.float32) for k in codes}
+    rough: dict[str, Array] = {k: (c.encode(samples[k]) * c.step).astype(np.float32) for k, c in codes.items()}
+    scales: dict[str, float] = {k: c.step for k, c in codes.items()}
+    layers: list[Layer] = []
+    silent_layers: list[str] = []
+    for done, layer in enumerate(net.layers):
+        progress("finding levels", done, len(net.layers))
+        wanted = summed(layer, fine)
+        made = refitted(layer, rough, wanted) if refit and layer.role != MAXIMUM else layer
+        z = summed(made, rough)
+        fine[layer.name] = np.clip(wanted, 0, layer.ceiling).astype(np.float32) if layer.role == FIRE else wanted
+        rough[layer.name] = z
+        if layer.role == FIRE:
+            if fine[layer.name].max() <= 0:
+                silent_layers.append(f"layer {layer.name}: no calibration example makes it answer; its threshold would be zero")
+                continue
+            scale, made = fitted_scale(made, z, fine[layer.name], levels[layer.name])
+            scales[layer.name] = scale
+            rough[layer.name] = coarse(summed(made, rough), scale, levels[layer.name])
+        elif layer.role == MAXIMUM:
+            scales[layer.name] = scales[layer.terms[0].source]
+        layers.append(made)
+    if silent_layers:
+        raise InputError("\n  ".join(["thresholds cannot be found:", *silent_layers]))
+    progress("finding levels", len(net.layers), len(net.layers))
+    return LevelNet(replace(net, layers=tuple(layers)), codes, dict(levels), scales)
+
+
+def fitted_scale(layer: Layer, z: Array, wanted: Array, levels: int | None) -> tuple[float, Layer]:
+    """The scale of least squared error and the layer with its bias shifted so that channels keep their mean."""
+    top = min(float(wanted.max()), layer.ceiling)
+    if levels is None:
+        return top / 255, layer
+    errors = [float(np.square(coarse(z, lam / levels, levels) - wanted).mean()) for lam in top * SEARCHED]
+    scale = float(top * SEARCHED[int(np.argmin(errors))] / levels)
+    axes = (0, *range(2, z.ndim))
+    shift = np.zeros((1, z.shape[1], *([1] * (z.ndim - 2))))
+    for _ in range(4):
+        error = (wanted - coarse(z + shift.astype(np.float32), scale, levels)).mean(axis=axes, keepdims=True)
+        shift = np.clip(shift + error, -scale, scale)
+    return scale, replace(layer, bias=layer.bias + shift[0].reshape(-1, *([1] * (z.ndim - 2))))
+
+
+def refitted(layer: Layer, rough: Mapping[str, Array], wanted: Array) -> Layer:
+    """Weights and bias nearest to the trained ones that answer `rough` inputs with the `wanted` sums (ridge)."""
+    if any(t.kind not in ("conv", "dense") or t.attributes.get("group", 1) != 1 for t in layer.terms):
+        return layer
+    n = len(wanted)
+    sizes = [int(np.prod(t.weight.shape[1:])) for t in layer.terms]
+    if sum(sizes) > 2048:
+        return layer
+    gram = np.zeros((sum(sizes) + 1,) * 2)
+    moment = np.zeros((sum(sizes) + 1, layer.shape[0]))
+    for at in range(0, n, CHUNK):
+        rows = [_columns(t, rough[t.source][at : at + CHUNK]) for t in layer.terms]
+        target = np.moveaxis(wanted[at : at + CHUNK], 1, -1).reshape(-1, layer.shape[0])
+        x = np.concatenate([*rows, np.ones((len(target), 1), np.float32)], axis=1)
+        gram += x.T @ x
+        moment += x.T @ target
+    trained = np.concatenate(
+        [t.weight.reshape(layer.shape[0], -1) for t in layer.terms] + [layer.bias.reshape(-1, 1)], axis=1
+    ).T
+    power = np.diag(gram).copy()
+    pull = RIDGE * np.maximum(power, power[:-1].mean() * 1e-3)
+    pull[-1] = 1e-9 * power[-1]
+    solved = np.linalg.solve(gram + np.diag(pull), moment + pull[:, None] * trained).T
+    ends = np.cumsum([0, *sizes])
+    terms = tuple(
+        replace(t, weight=solved[:, a:b].reshape(t.weight.shape)) for t, a, b in zip(layer.terms, ends, ends[1:])
+    )
+    return replace(layer, terms=terms, bias=solved[:, -1].reshape(layer.bias.shape))
+
+
+def _columns(term: Term, x: Array) -> Array:
+    """What a term's weights multiply, [rows, weights of one output] float32."""
+    if term.kind == "dense":
+        return x.reshape(len(x), -1)
+    a = term.attributes
+    view = windows(pad_spatial(x, a["pads"], 0.0), term.weight.shape[2:], a["strides"], a["dilations"])
+    rank = term.weight.ndim - 2
+    return np.moveaxis(view, 1, 1 + rank).reshape(-1, int(np.prod(term.weight.shape[1:])))
+
+
+__all__ = ["FIRE", "MAXIMUM", "READOUT", "InputLevels", "LevelNet", "find_levels"]
