@@ -139,33 +139,42 @@ def split_ratio_tflite(ratio: NDArray[np.float64]) -> tuple[NDArray[np.int32], N
     return multiplier.astype(np.int32), -(exponent + carry).astype(np.int32)
 
 
-def thresholds(rule: Rule, low: Int64, high: Int64, levels: Int64) -> Int64:
+def thresholds(rule: Rule, low: Int64, high: Int64, levels: Int64, guess: Int64) -> Int64:
     """For a monotone rule on sums [channels, levels]: the least sum in [low, high] that reaches each level.
 
-    low, high: [channels, 1]; levels: [1, levels]. high + 1 where no sum reaches it.
+    low, high: [channels, 1]; levels: [1, levels]; guess: [channels, levels], where to look first. high + 1 where
+    no sum reaches it. Bisection, from a narrow bracket around the guess where the rule confirms that it holds.
     """
-    below = np.broadcast_to(low, np.broadcast_shapes(low.shape, levels.shape)).copy() - 1
-    reached = np.broadcast_to(high, below.shape).copy() + 1
-    while True:
-        open_ = reached - below > 1
-        if not open_.any():
-            return reached
+    width = 4 + (np.abs(guess) >> 20)
+    below, reached = np.clip(guess - width, low - 1, high), np.clip(guess + width, low, high + 1)
+    holds = ((below < low) | (rule(below) < levels)) & ((reached > high) | (rule(reached) >= levels))
+    below, reached = np.where(holds, below, low - 1), np.where(holds, reached, high + 1)
+    while (open_ := reached - below > 1).any():
         middle = (below + reached) >> 1
         hit = rule(middle) >= levels
-        reached = np.where(open_ & hit, middle, reached)
-        below = np.where(open_ & ~hit, middle, below)
+        reached, below = np.where(open_ & hit, middle, reached), np.where(open_ & ~hit, middle, below)
+    return reached
 
 
 def equal_on_range(r: Requantizer, low: Int64, high: Int64) -> NDArray[np.bool_]:
     """Whether float and integer rule agree for every sum in [low, high], decided for each channel.
 
-    low, high: int64 [channels], the proven bounds of the sums.
+    low, high: int64 [channels], the proven bounds of the sums. Both rules are monotone, so they agree everywhere
+    if the integer rule steps up exactly where the float rule does.
     """
     levels = np.arange(r.low + 1, r.high + 1, dtype=np.int64)[None, :]
-    bounds = (low[:, None], high[:, None])
-    by_float = thresholds(lambda s: r.apply(s, axis=0).astype(np.int64), *bounds, levels)
-    by_integer = thresholds(lambda s: r.apply_integer(s, axis=0).astype(np.int64), *bounds, levels)
-    return np.asarray((by_float == by_integer).all(axis=1))
+    least, greatest = low[:, None], high[:, None]
+    guess = np.rint((levels - 0.5 - r.zero_point) / r.ratio.astype(np.float64)[:, None])
+    guess = np.clip(guess, least - 1, greatest + 1).astype(np.int64)
+
+    def by_float(sums: Int64) -> Int64:
+        return r.apply(sums, axis=0).astype(np.int64)
+
+    step = thresholds(by_float, least, greatest, levels, guess)
+    at, before = np.minimum(step, greatest), np.maximum(step - 1, least)
+    rises = (step > greatest) | (r.apply_integer(at, axis=0) >= levels)
+    not_earlier = (step - 1 < least) | (r.apply_integer(before, axis=0) < levels)
+    return np.asarray((rises & not_earlier).all(axis=1))
 
 
 @dataclass(frozen=True)

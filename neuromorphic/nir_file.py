@@ -8,7 +8,7 @@ Norse, snnTorch and lava. Edges of NIR take no time, projections take a step: se
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from trine.devices.errors import InputError
 from trine.neuromorphic.net import INPUT, Array, Population, Projection, SpikingNet
 from trine.neuromorphic.nir_graph import NEURONS, STATELESS, Graph, Node, open_graph
 from trine.neuromorphic.nir_linear import Linear, apply_chain, chain, constant
-from trine.neuromorphic.timing import Edge, bias_projection, bias_source, depths, rings
+from trine.neuromorphic.timing import Edge, bias_projection, bias_source, depths, resting_start, rings
 
 OURS: Final[Mapping[str, Mapping[str, str]]] = {
     "IF": {"r": "r", "v_threshold": "v_threshold", "v_reset": "v_reset"},
@@ -103,6 +103,8 @@ def lower(graph: Graph, name: str, dt_s: float, options: NirOptions) -> NirNet:
     outputs = tuple(relays[n] if n in relays else graph.before(n)[0] for n, v in sorted(graph.nodes.items())
                     if v.kind == "Output")  # fmt: skip
     inputs = tuple(p.name for p in populations if p.neuron == INPUT)
+    if options.bias == "source":
+        populations = [_rested(p, depth.get(p.name, 0), dt_s) for p in populations]
     populations.sort(key=lambda p: (depth.get(p.name, 0), p.name))
     made.sort(key=lambda p: (depth[p.target], p.name))
     net = NirNet(name, dt_s, tuple(populations), tuple(made + biases), inputs, outputs, graph=graph, options=options)
@@ -194,6 +196,12 @@ def _readouts(graph: Graph, populations: list[Population], dt_s: float) -> dict[
         relays[name] = name
         populations.append(Population(name, "LI", graph.shapes[name], {"tau_mem_s": dt_s, "r": 1.0}, "none"))
     return relays
+
+
+def _rested(p: Population, depth: int, dt_s: float) -> Population:
+    """A population whose drift towards v_leak begins, in effect, with its first input."""
+    start = resting_start(p, depth, dt_s)
+    return replace(p, parameters={**p.parameters, "v_initial": start}) if np.any(start) else p
 
 
 def _named(graph: Graph, path: Path_, maps: Mapping[Path_, Any]) -> str:

@@ -22,7 +22,7 @@ from trine.neuromorphic.net_file import save_net, side_path
 from trine.neuromorphic.nir_edges import EdgeWriter
 from trine.neuromorphic.nir_file import OURS, NirNet, lower
 from trine.neuromorphic.nir_graph import FIELDS, NEURONS, STATELESS, Graph, Node
-from trine.neuromorphic.timing import arrivals, is_bias_source
+from trine.neuromorphic.timing import arrivals, is_bias_source, resting_start
 
 LOIHI: Final = ("IF", "LIF", "CubaLIF", "LI", "AdaptiveLIF")
 
@@ -89,9 +89,14 @@ def _losses(net: SpikingNet) -> tuple[str, ...]:
             lost.append(f"population {p.name}: reset by subtraction; NIR resets to v_reset")
         if p.reset == "none" and not neuron(p.neuron).graded:
             lost.append(f"population {p.name}: no reset after a spike; NIR resets to v_reset")
-        start = values["v_initial"] if "v_initial" in values else np.zeros(())
-        if (start != values.get("v_reset", 0)).any() and p.neuron != "LI" or (p.neuron == "LI" and start.any()):
-            lost.append(f"population {p.name}: membrane at the start")
+        depth = arrivals(net)[p.name]
+        start, leak = values.get("v_initial", np.zeros(())), values.get("v_leak", np.zeros(()))
+        drifts = leak.any() and depth > 0
+        if drifts and not np.allclose(start, resting_start(p, depth, net.dt_s)):
+            lost.append(f"population {p.name}: drift towards v_leak, which begins {depth} steps before its input; in NIR "
+                        "both begin together")  # fmt: skip
+        elif not drifts and start.any():
+            lost.append(f"population {p.name}: membrane at the start; NIR's is 0")
         if p.neuron in ("AdaptiveLIF", "TrueNorth"):
             what = "adaptation of the threshold" if p.neuron == "AdaptiveLIF" else "leak, floor and threshold rule (>=)"
             lost.append(f"population {p.name}: {what}; written as {_stand_in(p.neuron)}")
@@ -100,8 +105,8 @@ def _losses(net: SpikingNet) -> tuple[str, ...]:
                 lost.append(f"population {p.name}: {field} = {int(np.max(values[field]))}")
         if p.neuron == "CubaLIF" and (np.any(values.get("bias", 0)) or np.any(values.get("bias_mant", 0))):
             lost.append(f"population {p.name}: bias behind the synapse; in NIR it passes the synapse and rises with it")
-        elif arrivals(net)[p.name] > 0 and (np.any(values.get("bias", 0)) or np.any(values.get("bias_mant", 0))):
-            lost.append(f"population {p.name}: bias from step 0 on, {arrivals(net)[p.name]} steps before its input; "
+        elif depth > 0 and (np.any(values.get("bias", 0)) or np.any(values.get("bias_mant", 0))):
+            lost.append(f"population {p.name}: bias from step 0 on, {depth} steps before its input; "
                         "in NIR both begin together")  # fmt: skip
     for q in net.projections:
         source = net.population(q.source)

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from trine.neuromorphic.net import INPUT, Array, Projection, SpikingNet
+from trine.neuromorphic.timing import arrivals, resting_start
 
 Values = Mapping[str, Mapping[str, Array]]
 
@@ -86,12 +87,13 @@ def _layer(net: SpikingNet, name: str, v: Mapping[str, Array], dtype: Any) -> tu
         return torch.as_tensor(np.asarray(x, np.float64), dtype=dtype)
 
     reset = v.get("v_reset", np.zeros(()))
+    start = v["v_initial"] - resting_start(p, arrivals(net)[name], dt)  # time here begins with the first input
     rate = dt / v["tau_mem_s"] if "tau_mem_s" in v else np.zeros(())
     gain = dt * v["r"] if p.neuron == "IF" else rate * v["r"]
     drive = gain * v["bias"] + rate * (v.get("v_leak", reset) - reset)
     how = {"subtraction": "subtract", "zero": "zero", "none": "none"}[p.reset]
     theta = 1e30 if p.neuron == "LI" else v["v_threshold"] - reset
-    rest = {"mem": tensor(v["v_initial"] - reset)}
+    rest = {"mem": tensor(start - reset)}
     if p.neuron == "CubaLIF":
         slow = dt / v["tau_syn_s"]
         layer = snntorch.Synaptic(tensor(1 - slow), tensor(1 - rate), tensor(theta), reset_mechanism=how, reset_delay=False)

@@ -101,6 +101,19 @@ def is_bias_source(net: SpikingNet, p: Population) -> bool:
     return after > values["v_threshold"] and values.get("v_initial", 0.0) >= values.get("v_reset", 0.0)
 
 
+def resting_start(p: Population, depth: int, dt_s: float) -> object:
+    """v_initial with which a membrane that drifts towards v_leak is at 0 when its first input arrives, `depth` steps
+    after the start; 0 where there is no such value, or where it would spike on the way."""
+    leak = np.asarray(p.parameters.get("v_leak", 0.0), np.float64)
+    if not leak.any() or depth < 1:
+        return 0.0
+    keep = 1 - dt_s / np.asarray(p.parameters["tau_mem_s"], np.float64)
+    if (keep <= 0).any():
+        return 0.0
+    start = leak * (1 - keep ** float(-depth))
+    return 0.0 if (start > np.asarray(p.parameters.get("v_threshold", np.inf))).any() else start
+
+
 def bias_source(dt_s: float) -> Population:
     """A neuron that spikes in every step; its synapses are constant currents that begin when they are wanted."""
     return Population("one", "IF", (1,), {"r": 1.0 / dt_s, "bias": 1.0, "v_threshold": 0.5}, "zero")

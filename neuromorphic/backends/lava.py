@@ -28,7 +28,7 @@ from trine.neuromorphic.engine.result import Probes, Result, inputs_of, probes_o
 from trine.neuromorphic.net import INPUT, Array, SpikingNet
 
 WORKER = Path(__file__).with_name("lava_worker.py")
-STATES = {"LIF": ("u", "v"), "CubaLIF": ("u", "v"), "IF": ("u", "v"), "LI": ("u", "v"), "SigmaDelta": ("sigma",)}
+STATES = {"LIF": ("u", "v"), "CubaLIF": ("u", "v"), "IF": ("u", "v"), "LI": ("u", "v"), "SigmaDelta": ("sigma", "act", "residue", "error")}
 TIME_LIMIT_S = 600.0
 
 

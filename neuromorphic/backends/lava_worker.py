@@ -92,7 +92,9 @@ def build_population(lava, p, data):
         q["act_mode"] = lava["ActivationMode"].RELU if q.pop("relu") else lava["ActivationMode"].UNIT
         process = lava["SigmaDelta"](shape=shape, **q)
     elif p["neuron"] == "RF":
-        process = lava["RF"](shape=shape, **q)
+        turn = {"cos": q.pop("cos"), "sin": q.pop("sin")}
+        process = lava["RF"](shape=shape, period=4.0, alpha=0.0, **q)
+        process.cos_decay.init, process.sin_decay.init = turn["cos"], turn["sin"]
         return process, process.a_real_in, process.s_out
     else:
         raise ValueError("population %s: neuron %s" % (p["name"], p["neuron"]))

@@ -108,7 +108,7 @@ class _Run:
         if p.neuron == INPUT:
             return _Kind(p, None, {}, runs, False, small, ring)
         kind = neuron(p.neuron)
-        if p.reset not in kind.resets:
+        if p.reset not in kind.resets and kind.resets != ("none",):
             raise InputError(f"population {p.name}: {kind.name} has no reset {p.reset!r}, only {', '.join(kind.resets)}")
         values = kind.values(p.parameters, True, self.net.dt_s)
         compiled = kind.name in COMPARTMENTS and not np.any(values["refractory_steps"])

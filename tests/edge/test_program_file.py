@@ -117,7 +117,7 @@ def test_files_that_are_no_programs(saved: Path) -> None:
     np.savez(saved, program=np.frombuffer(b"[]", np.uint8))
     refused(saved)
     np.savez(saved, program=np.frombuffer(b"{}", np.uint8))
-    refused(saved, "schema is None")
+    refused(saved, "schema None")
 
 
 def changed(saved: Path) -> dict[str, Any]:
