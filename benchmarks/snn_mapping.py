@@ -1,9 +1,10 @@
-"""The mapper on large nets: time, memory, how full cores are, hop-weighted traffic against in-order placement.
+"""The mapper on large nets: time, memory, how full cores are, hop-weighted traffic against in-order
+placement.
 
-Prints one table and writes benchmarks/results/snn_mapping.json. Targets: a network of 1 million neurons and 100
-million synapses in under 3 minutes and 8 GB; at least 80 % mean core use (fullest limit of each core) for nets of
-more than 16 cores; hop-weighted traffic at least 30 % below in-order placement. Rates: 5 % of neurons spike a step.
-Run alone, one thread: OMP_NUM_THREADS=1 python benchmarks/snn_mapping.py [--small]
+Prints one table and writes benchmarks/results/snn_mapping.json. Targets: a network of 1 million neurons and
+100 million synapses in under 3 minutes and 8 GB; at least 80 % mean core use (fullest limit of each core)
+for nets of more than 16 cores; hop-weighted traffic at least 30 % below in-order placement. Rates: 5 % of
+neurons spike a step. Run alone, one thread: OMP_NUM_THREADS=1 python benchmarks/snn_mapping.py [--small]
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ class Builder:
     def weights(self, *shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
         return self.rng.integers(-self.largest, self.largest + 1, shape, dtype=np.int8)
 
-    def conv(self, channels: int, kernel: int, stride: int = 1, group: int = 1, source: str | None = None) -> Builder:
+    def conv(
+        self, channels: int, kernel: int, stride: int = 1, group: int = 1, source: str | None = None
+    ) -> Builder:
         before = next(p for p in self.populations if p.name == (source or self.populations[-1].name))
         rank, pad = len(before.shape) - 1, kernel // 2
         places = tuple((n + 2 * pad - kernel) // stride + 1 for n in before.shape[1:])
@@ -67,7 +70,9 @@ class Builder:
         before = self.populations[-1]
         return self._add((neurons,), "dense", self.weights(neurons, before.size), before.name, {})
 
-    def _add(self, shape: Shape, kind: str, weight: np.ndarray, source: str, attributes: dict[str, object]) -> Builder:  # type: ignore[type-arg]
+    def _add(
+        self, shape: Shape, kind: str, weight: np.ndarray, source: str, attributes: dict[str, object]
+    ) -> Builder:  # type: ignore[type-arg]
         name = f"layer{len(self.populations)}"
         self.populations.append(Population(name, "CubaLIF", shape))
         self.projections.append(Projection(f"to_{name}", source, name, kind, weight, attributes))
@@ -119,7 +124,14 @@ def residual() -> SpikingNet:
 
 def ecg_wide() -> SpikingNet:
     """A 1-D convolutional net over 12 leads."""
-    b = Builder("ecg12", (12, 1000)).conv(64, 7, 2).conv(128, 5, 2).conv(128, 5, 2).conv(256, 5, 2).conv(256, 3, 4)
+    b = (
+        Builder("ecg12", (12, 1000))
+        .conv(64, 7, 2)
+        .conv(128, 5, 2)
+        .conv(128, 5, 2)
+        .conv(256, 5, 2)
+        .conv(256, 3, 4)
+    )
     return b.dense(64).dense(5).net()
 
 
@@ -130,9 +142,13 @@ def ternary() -> SpikingNet:
 
 
 NETS: tuple[tuple[Callable[[], SpikingNet], str], ...] = (
-    (ecg_wide, "loihi1"), (perceptron, "loihi1"), (residual, "loihi1"), (mobilenet, "loihi1"), (ternary, "truenorth"),
+    (ecg_wide, "loihi1"),
+    (perceptron, "loihi1"),
+    (residual, "loihi1"),
+    (mobilenet, "loihi1"),
+    (ternary, "truenorth"),
     (million, "loihi1"),
-)  # fmt: skip
+)
 
 
 def measure(build: Callable[[], SpikingNet], device: str) -> Row:
@@ -149,23 +165,41 @@ def measure(build: Callable[[], SpikingNet], device: str) -> Row:
     assert traffic is not None
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Row(
-        net.name, device, net.neurons, synapses, mapping.cores, mapping.chips, mapping.utilisation,
-        traffic.in_order_hops, traffic.hops, traffic.saved, seconds, memory,
-    )  # fmt: skip
+        net.name,
+        device,
+        net.neurons,
+        synapses,
+        mapping.cores,
+        mapping.chips,
+        mapping.utilisation,
+        traffic.in_order_hops,
+        traffic.hops,
+        traffic.saved,
+        seconds,
+        memory,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="leave the net of a million neurons out; keep no result")
+    parser.add_argument(
+        "--small", action="store_true", help="leave the net of a million neurons out; keep no result"
+    )
     small = parser.parse_args().small
-    print(f"{'net':<12}{'chip':<11}{'neurons':>10}{'synapses':>13}{'cores':>7}{'chips':>6}{'use':>7}{'hops saved':>12}"
-          f"{'seconds':>9}{'GB':>6}")  # fmt: skip
+    print(
+        f"{'net':<12}{'chip':<11}{'neurons':>10}{'synapses':>13}{'cores':>7}{'chips':>6}{'use':>7}"
+        f"{'hops saved':>12}"
+        f"{'seconds':>9}{'GB':>6}"
+    )
     rows = []
     for build, device in NETS[:-1] if small else NETS:
         r = measure(build, device)
         rows.append(r)
-        print(f"{r.net:<12}{r.chip:<11}{r.neurons:>10,}{r.synapses:>13,}{r.cores:>7}{r.chips:>6}{r.mean_core_use:>7.1%}"
-              f"{r.traffic_saved:>12.1%}{r.seconds:>9.1f}{r.memory_bytes / 1e9:>6.2f}", flush=True)  # fmt: skip
+        print(
+            f"{r.net:<12}{r.chip:<11}{r.neurons:>10,}{r.synapses:>13,}{r.cores:>7}{r.chips:>6}{r.mean_core_use:>7.1%}"
+            f"{r.traffic_saved:>12.1%}{r.seconds:>9.1f}{r.memory_bytes / 1e9:>6.2f}",
+            flush=True,
+        )
     if not small:
         keep("snn_mapping", {"machine": machine(), "rows": [asdict(r) for r in rows]})
 

@@ -95,7 +95,8 @@ def open_examples(graph: Graph, job: Job, target: Target) -> Examples | None:
     if target.needs_data:
         wanted = ", ".join(f"{t.name} [examples, {', '.join(map(str, t.shape))}]" for t in graph.inputs)
         raise InputError(
-            f"{job.device.name} computes in integers, whose scales come from examples: give --data CALIB.npz with {wanted}"
+            f"{job.device.name} computes in integers, whose scales come from examples: "
+            f"give --data CALIB.npz with {wanted}"
         )
     return None
 
@@ -112,7 +113,8 @@ def describe(
         "device": job.device.name,
         "target": target.name,
         "source": {
-            "file": job.source.name, "sha256": sha256(job.source), "macs": graph.macs(), "parameters": graph.parameters(),
+            "file": job.source.name, "sha256": sha256(job.source),
+            "macs": graph.macs(), "parameters": graph.parameters(),
         },
         "calibration": calibration,
         "passes": [{"name": r.name, "changed": r.changed} for r in receipts],

@@ -15,7 +15,9 @@ from trine.edge.emulate import Entry, HostCompiler, HostMachine, Machine
 from trine.edge.program import Int8, IntegerProgram
 from trine.edge.qdq import run_qdq
 
-FLOAT_KERNELS = frozenset({"softmax", "table"})  # onnxruntime computes these in float32: one step apart is allowed
+FLOAT_KERNELS = frozenset(
+    {"softmax", "table"}
+)  # onnxruntime computes these in float32: one step apart is allowed
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Sample:
     def head(self, count: int) -> Sample:
         """`count` of them, evenly spread."""
         take = np.linspace(0, self.count - 1, min(count, self.count)).astype(int)
-        return Sample(*({k: v[take] for k, v in part.items()} for part in (self.inputs, self.codes, self.outputs)))
+        return Sample(
+            *({k: v[take] for k, v in part.items()} for part in (self.inputs, self.codes, self.outputs))
+        )
 
 
 def draw(program: IntegerProgram, examples: Examples, count: int) -> Sample:
@@ -58,14 +62,17 @@ def draw(program: IntegerProgram, examples: Examples, count: int) -> Sample:
 
 
 def difference(
-    against: str, program: IntegerProgram, sample: Sample, found: Mapping[str, Int8], exact: bool = True, note: str = ""
+    against: str,
+    program: IntegerProgram,
+    sample: Sample,
+    found: Mapping[str, Int8],
+    exact: bool = True,
+    note: str = "",
 ) -> Parity:
     """Compare outputs with the definition's."""
     gaps = [np.abs(found[n].astype(int) - sample.outputs[n].astype(int)).ravel() for n in program.outputs]
     gap = np.concatenate(gaps)
-    return Parity(
-        against, sample.count, gap.size, int((gap > 0).sum()), int(gap.max(initial=0)), exact, note
-    )
+    return Parity(against, sample.count, gap.size, int((gap > 0).sum()), int(gap.max(initial=0)), exact, note)
 
 
 def entry_of(program: IntegerProgram, name: str) -> Entry:
@@ -144,7 +151,8 @@ def explain(
 def largest_gap(program: IntegerProgram, sample: Sample, found: Mapping[str, Int8]) -> int:
     """Greatest difference in output steps."""
     return max(
-        int(np.abs(found[n].astype(int) - sample.outputs[n].astype(int)).max(initial=0)) for n in program.outputs
+        int(np.abs(found[n].astype(int) - sample.outputs[n].astype(int)).max(initial=0))
+        for n in program.outputs
     )
 
 
@@ -162,7 +170,8 @@ def first_differences(program: IntegerProgram, model: bytes, inputs: Mapping[str
         for i in np.flatnonzero(~settled & (gap.max(axis=1) > 0)):
             settled[i] = True
             if gap[i].max() == 1:
-                found[i] = f"{step.name} ({step.kernel}, {int((gap[i] > 0).sum())} of {gap.shape[1]} values by one step)"
+                off = int((gap[i] > 0).sum())
+                found[i] = f"{step.name} ({step.kernel}, {off} of {gap.shape[1]} values by one step)"
     return found
 
 

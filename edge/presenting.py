@@ -9,7 +9,6 @@ from typing import Any
 UNITS = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
 SECONDS_PER = (
     ("years", 365.25 * 86400),
-    ("months", 30.44 * 86400),
     ("days", 86400.0),
     ("h", 3600.0),
     ("min", 60.0),
@@ -19,7 +18,9 @@ SECONDS_PER = (
 def quantity(value: float, unit: str) -> str:
     """A number with its unit at a readable scale: 4.51 ms, 12.3 KiB, 1.9 years."""
     if unit == "B":
-        return f"{value:,.0f} B" if value < 10_240 else f"{value / 1024:.1f} KiB"
+        if value < 10_240:
+            return f"{value:,.0f} B"
+        return f"{value / 1024:.1f} KiB" if value < 2**22 else f"{value / 2**20:.1f} MiB"
     if unit == "s" and value >= 120:
         name, size = next((n, s) for n, s in SECONDS_PER if value >= 2 * s)
         return f"{value / size:.3g} {name}"

@@ -35,8 +35,8 @@ class QuantizedTensor:
 
     def quantize(self, x: Array) -> Int8:
         """float32 -> int8 by ONNX QuantizeLinear: divide in float32, round half to even, saturate."""
-        q = np.rint(np.asarray(x, np.float32) / self.scale) + np.float32(self.zero_point)
-        return np.clip(q, QMIN, QMAX).astype(np.int8)
+        q: Array = np.rint(np.asarray(x, np.float32) / self.scale) + np.float32(self.zero_point)
+        return np.asarray(np.clip(q, QMIN, QMAX).astype(np.int8))
 
     def dequantize(self, q: Array) -> NDArray[np.float32]:
         """int8 -> float32 by ONNX DequantizeLinear."""

@@ -72,9 +72,15 @@ def quantize_pass(program: Graph, job: Job, examples: Examples | None) -> tuple[
     kept = [d.name for d in made.decisions if d.kept]
     channels = sum(c.channels for c in made.certificates.values())
     nudged = sum(c.nudged for c in made.certificates.values())
+    exact = options_of(job).requantize == "exact"
+    rounding = (
+        f"{nudged} of {channels} scales nudged so that integer rounding is exact"
+        if exact
+        else "tflite rounding"
+    )
     changed = (
         f"{len(made.program.steps)} int8 layers, {made.sqnr_db:.1f} dB to the float outputs; kept: "
-        f"{', '.join(kept) or 'plain min-max'}; {nudged} of {channels} scales nudged so that integer rounding is exact"
+        f"{', '.join(kept) or 'plain min-max'}; {rounding}"
     )
     details = {
         "layers": [r.as_json() for r in made.receipts],

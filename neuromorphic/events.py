@@ -1,4 +1,5 @@
-"""`Events`: what happened in a run of a spiking net, counted; the energy model prices it, the mapper weighs with it.
+"""`Events`: what happened in a run of a spiking net, counted; the energy model prices it, the mapper weighs
+with it.
 
 All counts are whole, summed over all examples and steps of the run, and free of any chip: how many messages
 leave a core is for a `Mapping` to say.
@@ -20,10 +21,10 @@ from trine.neuromorphic.net import INPUT, SpikingNet
 class PopulationEvents:
     """One population.
 
-    neurons: its size. updates: neuron-steps that were not idle (input arrived, or state away from rest), which an
-    event-driven chip prices higher; neurons x steps x examples where no engine counts them. spikes: messages sent
-    (graded ones count one each). spikes_by_neuron: the same by neuron, flattened in C order (size,), where the
-    engine has them; sharpens what is said of single cores, never a total.
+    neurons: its size. updates: neuron-steps that were not idle (input arrived, or state away from rest),
+    which an event-driven chip prices higher; neurons x steps x examples where no engine counts them. spikes:
+    messages sent (graded ones count one each). spikes_by_neuron: the same by neuron, flattened in C order
+    (size,), where the engine has them; sharpens what is said of single cores, never a total.
     """
 
     neurons: int
@@ -34,14 +35,18 @@ class PopulationEvents:
 
 @dataclass(frozen=True)
 class ProjectionEvents:
-    """One projection. synaptic_operations: weights added to a neuron's input (synapses reached by a message)."""
+    """One projection. synaptic_operations: weights added to a neuron's input (synapses reached by a
+    message).
+    """
 
     synaptic_operations: int
 
 
 @dataclass(frozen=True)
 class Events:
-    """Counts of one run. steps: time steps of one example, pipeline delay included. examples: inferences run."""
+    """Counts of one run. steps: time steps of one example, pipeline delay included. examples: inferences
+    run.
+    """
 
     steps: int
     examples: int
@@ -64,8 +69,14 @@ class Events:
         return {name: p.spikes / (p.neurons * neuron_steps) for name, p in sorted(self.populations.items())}
 
     def check(self, net: SpikingNet) -> None:
-        """Raise InputError naming every population and projection whose counts cannot be those of this net."""
-        problems = [f"{n} {what}: at least 1" for what, n in (("steps", self.steps), ("examples", self.examples)) if n < 1]
+        """Raise InputError naming every population and projection whose counts cannot be those of this
+        net.
+        """
+        problems = [
+            f"{n} {what}: at least 1"
+            for what, n in (("steps", self.steps), ("examples", self.examples))
+            if n < 1
+        ]
         problems += _strangers("population", self.populations, {p.name for p in net.populations})
         problems += _strangers("projection", self.projections, {p.name for p in net.projections})
         neuron_steps = self.steps * self.examples
@@ -76,12 +87,18 @@ class Events:
             if seen.neurons != p.size:
                 problems.append(f"population {p.name}: {seen.neurons} neurons counted, the net has {p.size}")
             if not 0 <= seen.updates <= p.size * neuron_steps and p.neuron != INPUT:
-                problems.append(f"population {p.name}: {seen.updates} updates in {p.size * neuron_steps} neuron-steps")
+                problems.append(
+                    f"population {p.name}: {seen.updates} updates in {p.size * neuron_steps} neuron-steps"
+                )
             if seen.spikes < 0:
                 problems.append(f"population {p.name}: {seen.spikes} spikes")
             by_neuron = seen.spikes_by_neuron
-            if by_neuron is not None and (by_neuron.shape != (p.size,) or int(by_neuron.sum()) != seen.spikes):
-                problems.append(f"population {p.name}: spikes_by_neuron is {by_neuron.shape}, sum {int(by_neuron.sum())}")
+            if by_neuron is not None and (
+                by_neuron.shape != (p.size,) or int(by_neuron.sum()) != seen.spikes
+            ):
+                problems.append(
+                    f"population {p.name}: spikes_by_neuron is {by_neuron.shape}, sum {int(by_neuron.sum())}"
+                )
         problems += [
             f"projection {name}: {p.synaptic_operations} synaptic operations"
             for name, p in sorted(self.projections.items())

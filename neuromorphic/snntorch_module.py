@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from trine.neuromorphic.net import INPUT, Array, Projection, SpikingNet
-from trine.neuromorphic.timing import arrivals, resting_start
+from trine.neuromorphic.timing import arrivals
 
 Values = Mapping[str, Mapping[str, Array]]
 
@@ -26,7 +26,7 @@ class SnnTorchNet(torch.nn.Module):
 
     def __init__(self, net: SpikingNet, values: Values, lag: Mapping[str, int], constants: Set[str], dtype: Any) -> None:
         super().__init__()
-        self.net, self.lag, self.dtype = net, dict(lag), dtype
+        self.net, self.lag, self.dtype, self.depth = net, dict(lag), dtype, arrivals(net)
         self.order = _order(net, lag, constants)
         self.constants = constants
         self.layers = torch.nn.ModuleDict()
@@ -44,26 +44,32 @@ class SnnTorchNet(torch.nn.Module):
         given = inputs if isinstance(inputs, Mapping) else {self.net.inputs[0]: inputs}
         x = {k: torch.as_tensor(np.asarray(v), dtype=self.dtype) for k, v in given.items()}
         batch, steps = next(iter(x.values())).shape[:2]
+        lead = max(self.depth.values())  # what populations do before their first input counts too
         sent: dict[str, list[torch.Tensor]] = {p.name: [] for p in self.net.populations}
         state: dict[str, tuple[torch.Tensor, ...]] = {}
-        for t in range(steps):
+        for t in range(-lead, steps):
             for name in self.net.inputs:
-                sent[name].append(x[name][:, t])
+                sent[name].append(x[name][:, t] if t >= 0 else torch.zeros_like(x[name][:, 0]))
             for name in self.order:
-                current = self._current(name, sent, batch, t)
-                sent[name].append(self._advance(name, current, state))
+                if t >= -self.depth[name]:
+                    sent[name].append(self._advance(name, self._current(name, sent, batch, t, lead), state))
+                else:
+                    sent[name].append(torch.zeros(batch, *self.net.population(name).shape, dtype=self.dtype))
         for name in self.constants:
-            sent[name] = [torch.ones(batch, 1, dtype=self.dtype)] * steps
-        return {name: torch.stack(xs, 1) for name, xs in sent.items()}
+            sent[name] = [torch.ones(batch, 1, dtype=self.dtype)] * (lead + steps)
+        return {name: torch.stack(xs[lead:], 1) for name, xs in sent.items()}
 
-    def _current(self, name: str, sent: Mapping[str, list[torch.Tensor]], batch: int, t: int) -> torch.Tensor:
+    def _current(
+        self, name: str, sent: Mapping[str, list[torch.Tensor]], batch: int, t: int, lead: int
+    ) -> torch.Tensor:
         shape = self.net.population(name).shape
         total = torch.zeros(batch, *shape, dtype=self.dtype)
         for q in self.net.into(name):
             if q.source in self.constants:
-                total = total + self.weights[_key(q.name)].reshape(shape)
-            elif t >= self.lag[q.name]:
-                message = sent[q.source][t - self.lag[q.name]]
+                if t + self.depth[name] > q.delay_steps:
+                    total = total + self.weights[_key(q.name)].reshape(shape)
+            elif t + lead >= self.lag[q.name]:
+                message = sent[q.source][t + lead - self.lag[q.name]]
                 message = message if q.graded else (message != 0).to(self.dtype)
                 total = total + _apply(q, self.weights[_key(q.name)], message, shape)
         return total
@@ -87,13 +93,12 @@ def _layer(net: SpikingNet, name: str, v: Mapping[str, Array], dtype: Any) -> tu
         return torch.as_tensor(np.asarray(x, np.float64), dtype=dtype)
 
     reset = v.get("v_reset", np.zeros(()))
-    start = v["v_initial"] - resting_start(p, arrivals(net)[name], dt)  # time here begins with the first input
     rate = dt / v["tau_mem_s"] if "tau_mem_s" in v else np.zeros(())
     gain = dt * v["r"] if p.neuron == "IF" else rate * v["r"]
     drive = gain * v["bias"] + rate * (v.get("v_leak", reset) - reset)
     how = {"subtraction": "subtract", "zero": "zero", "none": "none"}[p.reset]
     theta = 1e30 if p.neuron == "LI" else v["v_threshold"] - reset
-    rest = {"mem": tensor(start - reset)}
+    rest = {"mem": tensor(v["v_initial"] - reset)}
     if p.neuron == "CubaLIF":
         slow = dt / v["tau_syn_s"]
         layer = snntorch.Synaptic(tensor(1 - slow), tensor(1 - rate), tensor(theta), reset_mechanism=how, reset_delay=False)

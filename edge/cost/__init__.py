@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from trine.compilers.battery_life import Duty, Load, battery_life
 from trine.compilers.estimate import Estimate, How, exactly, find
 from trine.devices import EdgeDevice, battery
-from trine.devices.errors import InputError
 from trine.edge.cost.cpi import Cpi, cycles_per_instruction
 from trine.edge.cost.heat import HeatCheck, heat_checks
 from trine.edge.cost.power import active_power, sleep_power, why_no_power

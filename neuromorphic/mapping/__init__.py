@@ -1,7 +1,7 @@
 """A spiking net on a chip: populations cut to cores under the chip's limits, cores placed on its mesh.
 
-`map_net(net, chip).check()` raises with every limit that the net breaks; without one the mapping says which neurons
-sit where, how full each core is and how far messages travel.
+`map_net(net, chip).check()` raises with every limit that the net breaks; without one the mapping says which
+neurons sit where, how full each core is and how far messages travel.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trine.devices import NeuroChip
 from trine.devices.errors import InputError
-from trine.neuromorphic.mapping import loihi, truenorth, whole
+from trine.neuromorphic.mapping import layered, loihi, truenorth, whole, xylo
 from trine.neuromorphic.mapping.cores import lay_out
 from trine.neuromorphic.mapping.partition import CoreRule, partition
 from trine.neuromorphic.mapping.place import Mesh
@@ -39,18 +39,25 @@ class Family:
 
 FAMILIES: MappingOf[str, Family] = {
     "loihi1": Family(
-        loihi.loihi1_rule, loihi.MESH, loihi.loihi1_violations,
+        loihi.loihi1_rule,
+        loihi.MESH,
+        loihi.loihi1_violations,
         notes=("NxTF's limit of 16 destination groups is not modelled",),
     ),
     "loihi2": Family(
-        loihi.loihi2_rule, None,
-        notes=("neurons and memory of a core are unverified; axon limits and the mesh of Loihi 2 are not public",),
+        loihi.loihi2_rule,
+        None,
+        notes=(
+            "neurons and memory of a core are unverified; axon limits and the mesh of Loihi 2 are not public",
+        ),
     ),
-    "truenorth": Family(truenorth.truenorth_rule, truenorth.MESH, truenorth.truenorth_violations, splitters=True),
+    "truenorth": Family(
+        truenorth.truenorth_rule, truenorth.MESH, truenorth.truenorth_violations, splitters=True
+    ),
     "spinnaker2": Family(
         whole.even_share_rule, None, notes=("each PE gets an even share of the chip's neurons and synapses",)
     ),
-}  # fmt: skip
+}
 
 
 def map_net(
@@ -63,9 +70,9 @@ def map_net(
 ) -> Mapping:
     """The net on so many chips at most; limits that it breaks stand in `violations` (`Mapping.check` raises).
 
-    rates: spikes a neuron sends in one step, by population (`Events.rates`); without them every population counts
-    as one spike a neuron and step. seed: of placement's kicks. Same arguments, same mapping.
-    Raises InputError for an inconsistent net, rates that are no numbers or name no population.
+    rates: spikes a neuron sends in one step, by population (`Events.rates`); without them every population
+    counts as one spike a neuron and step. seed: of placement's kicks. Same arguments, same mapping. Raises
+    InputError for an inconsistent net, rates that are no numbers or name no population.
     """
     net.check()
     rates = _checked(net, rates)
@@ -74,17 +81,21 @@ def map_net(
     try:
         wires = wirings(net)
     except (IndexError, KeyError, ValueError) as error:
-        raise InputError(f"a projection of {net.name} lacks an attribute or has a wrong shape: {error}") from None
+        raise InputError(
+            f"a projection of {net.name} lacks an attribute or has a wrong shape: {error}"
+        ) from None
     if chip.name.startswith("akida"):
         return _plain(net, chip, [], [], list(whole.refused(chip)))
     if chip.name.startswith("xylo"):
-        return _plain(net, chip, *whole.xylo(net, wires, chip))
+        return _plain(net, chip, *xylo.xylo(net, wires, chip))
     if chip.name in ("dynapcnn", "speck"):
         return _layers(net, chip, wires)
     family = FAMILIES.get(chip.name)
     limits, used = whole.totals(net, wires, chip)
     if family is None:
-        note = (f"only the neuron and synapse counts of {chip.title} are compared: its cores are not modelled",)
+        note = (
+            f"only the neuron and synapse counts of {chip.title} are compared: its cores are not modelled",
+        )
         return replace(_plain(net, chip, limits, used, whole.total_violations(net, limits, used)), notes=note)
     problems = family.violations(net, wires)
     rule = family.rule(net, chip)
@@ -112,7 +123,9 @@ def _plain(
     pieces = tuple(
         Piece(p.name, (0,) * len(p.shape), p.shape, 0) for p in net.populations if p.neuron != INPUT and fits
     )
-    use: NDArray[np.float64] = np.array([used], np.float64) if fits and limits else np.zeros((int(fits), len(limits)))
+    use: NDArray[np.float64] = (
+        np.array([used], np.float64) if fits and limits else np.zeros((int(fits), len(limits)))
+    )
     place = np.full((len(use), 3), -1, np.int64)
     place[:, 0] = 0
     return Mapping(
@@ -121,7 +134,7 @@ def _plain(
 
 
 def _layers(net: SpikingNet, chip: NeuroChip, wires: tuple[Wiring, ...]) -> Mapping:
-    limits, core, use, problems, notes = whole.layered(net, wires, chip)
+    limits, core, use, problems, notes = layered.layered(net, wires, chip)
     plain = _plain(net, chip, limits, [0.0] * len(limits), problems)
     if problems:
         return replace(plain, notes=tuple(notes))

@@ -37,11 +37,21 @@ class Links:
 
 
 def lay_out(
-    net: SpikingNet, chip: NeuroChip, wires: tuple[Wiring, ...], boxes: dict[str, Boxes], rule: CoreRule,
-    mesh: Mesh | None, rates: dict[str, float], max_chips: int, seed: int, with_splitters: bool,
-) -> Mapping:  # fmt: skip
+    net: SpikingNet,
+    chip: NeuroChip,
+    wires: tuple[Wiring, ...],
+    boxes: dict[str, Boxes],
+    rule: CoreRule,
+    mesh: Mesh | None,
+    rates: dict[str, float],
+    max_chips: int,
+    seed: int,
+    with_splitters: bool,
+) -> Mapping:
     """Pack boxes (and splitters) onto cores and place the cores; too many cores are a violation."""
-    axons = {w.projection.name: truenorth.axons_per_source(w) or truenorth.TYPES for w in wires if with_splitters}
+    axons = {
+        w.projection.name: truenorth.axons_per_source(w) or truenorth.TYPES for w in wires if with_splitters
+    }
     split = _splitters(wires, boxes, axons) if with_splitters else {}
     first, use, pieces = _pieces(boxes, split)
     core = pack(use / np.array([limit.available for limit in rule.limits]))
@@ -53,22 +63,33 @@ def lay_out(
     problems = []
     if chips > max_chips:
         remedy = f"use {chips} chips, or a net of {max_chips * per_chip / cores:.0%} of this size"
-        where = f"net {net.name}"
-        problems.append(Violation(where, "cores", cores, max_chips * per_chip, "cores", remedy))
+        problems.append(Violation(f"net {net.name}", "cores", cores, max_chips * per_chip, "cores", remedy))
         wires = ()  # nothing is placed that has no room
     links = _links(net, wires, boxes, split if wires else {}, axons, first)
-    where, traffic = _placed(mesh, core, cores, chips, links, [rates[p.name] for p in net.populations], net, seed)
+    where, traffic = _placed(
+        mesh, core, cores, chips, links, [rates[p.name] for p in net.populations], net, seed
+    )
     placed = tuple(
         Piece(p.population, p.low, p.high, int(c), p.role, p.synapses, p.relays) for p, c in zip(pieces, core)
     )
     ticks = max((s.ticks for s in split.values()), default=0)
-    notes = (f"spikes through splitters arrive {ticks} ticks later",) if ticks else ()
+    notes: tuple[str, ...] = (f"spikes through splitters arrive {ticks} ticks later",) if ticks else ()
     if mesh is not None and chips * mesh.slots > MOST_SLOTS:
         notes += (f"more than {MOST_SLOTS} cores: placed in order",)
     return Mapping(
-        chip.name, net.name, placed, rule.limits, total, where, traffic, links.fan_out, ticks, chips,
-        tuple(problems), notes,
-    )  # fmt: skip
+        chip.name,
+        net.name,
+        placed,
+        rule.limits,
+        total,
+        where,
+        traffic,
+        links.fan_out,
+        ticks,
+        chips,
+        tuple(problems),
+        notes,
+    )
 
 
 def _splitters(
@@ -84,7 +105,9 @@ def _splitters(
 def _pieces(
     boxes: dict[str, Boxes], split: dict[str, truenorth.Splitters]
 ) -> tuple[dict[str, int], Floats, list[Piece]]:
-    """Number of each population's first piece (splitters: "name/"), use of all pieces, pieces without core."""
+    """Number of each population's first piece (splitters: "name/"), use of all pieces, pieces without
+    core.
+    """
     first: dict[str, int] = {}
     use: list[Floats] = []
     pieces: list[Piece] = []
@@ -92,25 +115,30 @@ def _pieces(
         first[name] = len(pieces)
         low, high = b.grid.bounds()
         pieces += [
-            Piece(name, tuple(l), tuple(h), 0, synapses=s)
-            for l, h, s in zip(low.tolist(), high.tolist(), b.synapses.tolist())
+            Piece(name, tuple(low_), tuple(high_), 0, synapses=s)
+            for low_, high_, s in zip(low.tolist(), high.tolist(), b.synapses.tolist())
         ]
         use.append(b.use)
         if name in split:
-            s = split[name]
             first[name + "/"] = len(pieces)
             pieces += [
-                Piece(name, (l,), (h,), 0, "splitter", relays=r)
-                for l, h, r in zip(s.low.tolist(), s.high.tolist(), s.relays.tolist())
+                Piece(name, (start,), (stop,), 0, "splitter", relays=r)
+                for start, stop, r in zip(
+                    split[name].low.tolist(), split[name].high.tolist(), split[name].relays.tolist()
+                )
             ]
-            use.append(truenorth.splitter_use(s))
+            use.append(truenorth.splitter_use(split[name]))
     return first, np.concatenate(use) if use else np.zeros((0, 1)), pieces
 
 
 def _links(
-    net: SpikingNet, wires: tuple[Wiring, ...], boxes: dict[str, Boxes], split: dict[str, truenorth.Splitters],
-    axons: dict[str, int], first: dict[str, int],
-) -> Links:  # fmt: skip
+    net: SpikingNet,
+    wires: tuple[Wiring, ...],
+    boxes: dict[str, Boxes],
+    split: dict[str, truenorth.Splitters],
+    axons: dict[str, int],
+    first: dict[str, int],
+) -> Links:
     """Messages of all projections, through splitters where there are some."""
     number = {p.name: i for i, p in enumerate(net.populations)}
     parts: list[tuple[Ints, Ints, Ints, Floats]] = []
@@ -157,7 +185,14 @@ def _through(
 
 
 def _placed(
-    mesh: Mesh | None, core: Ints, cores: int, chips: int, links: Links, rates: list[float], net: SpikingNet, seed: int
+    mesh: Mesh | None,
+    core: Ints,
+    cores: int,
+    chips: int,
+    links: Links,
+    rates: list[float],
+    net: SpikingNet,
+    seed: int,
 ) -> tuple[Ints, Traffic]:
     """(chip, column, row) of each core, and what travels."""
     source = np.where(links.source >= 0, core[links.source], PORT) if len(links.source) else links.source
@@ -177,13 +212,22 @@ def _placed(
     ew, ns, crossing = distances(where, source, target)
     before = distances(positions[:cores], source, target)
     return where, Traffic(
-        source, target, kind, count, names, float(messages @ ew), float(messages @ ns),
-        float(messages @ (before[0] + before[1])), float(messages @ crossing),
-    )  # fmt: skip
+        source,
+        target,
+        kind,
+        count,
+        names,
+        float(messages @ ew),
+        float(messages @ ns),
+        float(messages @ (before[0] + before[1])),
+        float(messages @ crossing),
+    )
 
 
 def distances(where: Ints, source: Ints, target: Ints) -> tuple[Ints, Ints, Ints]:
-    """Hops east-west, hops north-south, chip borders of each pair; spikes from outside start at tile (0, 0)."""
+    """Hops east-west, hops north-south, chip borders of each pair; spikes from outside start at tile (0,
+    0).
+    """
     start = np.where((source >= 0)[:, None], where[source], 0)
     distance = np.abs(where[target] - start)
     return distance[:, 1], distance[:, 2], (where[target][:, 0] != start[:, 0]).astype(np.int64)

@@ -1,13 +1,14 @@
 """Cutting populations into boxes: the smallest number of boxes of which each keeps a core's limits.
 
-A candidate is a box size along each dimension. Its demand is computed for the greediest range of every dimension,
-for all candidates at once; the winner has the fewest boxes, then the least demand over all boxes. NxTF searches
-core shapes in the same spirit (arXiv 2101.04261).
+A candidate is a box size along each dimension. Its demand is computed for the greediest range of every
+dimension, for all candidates at once; the winner has the fewest boxes, then the least demand over all boxes.
+NxTF searches core shapes in the same spirit (arXiv 2101.04261).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +58,11 @@ Ranges = list[list[Range]]
 class Demand:
     """What a rule sees of one incoming projection, for all boxes at once (arrays broadcast over the boxes).
 
-    neurons: in the box. sources: source neurons that reach it. positions: source neurons, counting all channels
-    of one place as one. synapses: connections into it. entries: (weights, how many) of the axon entries that have to
-    be stored, once for all source positions with equal weights where the projection shares.
-    area: places of the box, channels left out. stored: weights that have to be stored once where all places share.
+    neurons: in the box. sources: source neurons that reach it. positions: source neurons, counting all
+    channels of one place as one. synapses: connections into it. entries: (weights, how many) of the axon
+    entries that have to be stored, once for all source positions with equal weights where the projection
+    shares. area: places of the box, channels left out. stored: weights that have to be stored once where all
+    places share.
     """
 
     wiring: Wiring
@@ -94,7 +96,16 @@ def demand(wiring: Wiring, ranges: tuple[Ranges, ...]) -> Demand:
     area = neurons // along(lengths(ranges[0]), 0, rank) if rank > 1 else np.ones_like(neurons)
     if wiring.dense:
         sources = np.full_like(neurons, wiring.source_size)
-        return Demand(wiring, neurons, sources, sources, sources * neurons, ((neurons, sources),), area, sources * neurons)
+        return Demand(
+            wiring,
+            neurons,
+            sources,
+            sources,
+            sources * neurons,
+            ((neurons, sources),),
+            area,
+            sources * neurons,
+        )
     if not wiring.shared:
         one = np.ones_like(neurons)
         return Demand(wiring, neurons, neurons, neurons, neurons, ((one, neurons),), area, neurons)
@@ -122,7 +133,14 @@ def _window_demand(wiring: Wiring, ranges: tuple[Ranges, ...], neurons: Ints, ar
         ]
     stored = groups * ins * targets * places
     return Demand(
-        wiring, neurons, positions * groups * ins, positions, taps * length * ins, tuple(entries), area, stored
+        wiring,
+        neurons,
+        positions * groups * ins,
+        positions,
+        taps * length * ins,
+        tuple(entries),
+        area,
+        stored,
     )
 
 
@@ -152,4 +170,4 @@ def worst_ranges(n: int, size: int) -> list[Range]:
 
 def exact_ranges(cuts: Ints) -> Ranges:
     """The ranges of a grid's dimension, as they are."""
-    return [[(int(low), int(high))] for low, high in zip(cuts[:-1], cuts[1:])]
+    return [[(low, high)] for low, high in pairwise(cuts.tolist())]

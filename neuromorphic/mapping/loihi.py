@@ -1,10 +1,11 @@
 """Cores of Loihi 1 and 2.
 
-Loihi 1: compartments, synapse words, input and output axons, formats (Davies et al. 2018; nengo-loihi 1.1.0; NxTF).
-Convolutions and pools use population axons: one input axon for each place, weights stored once for all places
-with the same taps (compartment base below 256: at most 256 places a box), two output-axon slots a message ("pop32").
-Dense projections use discrete axons: one input axon for each source neuron, one slot a message.
-Loihi 2: neurons (8,192 a core, unverified) and 192 KB of synapse memory a core (unverified); zero weights are not culled.
+Loihi 1: compartments, synapse words, input and output axons, formats (Davies et al. 2018; nengo-loihi 1.1.0;
+NxTF). Convolutions and pools use population axons: one input axon for each place, weights stored once for
+all places with the same taps (compartment base below 256: at most 256 places a box), two output-axon slots a
+message ("pop32"). Dense projections use discrete axons: one input axon for each source neuron, one slot a
+message. Loihi 2: neurons (8,192 a core, unverified) and 192 KB of synapse memory a core (unverified); zero
+weights are not culled.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from trine.neuromorphic.net import INPUT, Population, SpikingNet
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-MESH: Final = Mesh(8, 4, 4, "32 tiles of 4 cores, 8 x 4 as SANA-FE's Loihi preset (Davies et al. 2018 gives 128 cores)")
+MESH: Final = Mesh(
+    8, 4, 4, "32 tiles of 4 cores, 8 x 4 as SANA-FE's Loihi preset (Davies et al. 2018 gives 128 cores)"
+)
 FORMATS: Final = 7  # NxTF, arXiv 2101.04261; the hardware has 15
 WORDS_PER_AXON: Final = 256  # NxTF
 PLACES: Final = 256  # compartment base of a population axon (nengo-loihi 1.1.0)
@@ -46,7 +49,7 @@ LOIHI2_BYTES: Final = 192 * 1024  # about 192 KB a core (unverified)
 REMEDIES: Final = {
     "compartments": "drop reset by subtraction (two compartments a neuron), or shorten delays to 8 steps",
     "synapse memory": "use fewer weight bits, prune, or split the layer's inputs (grouped convolution)",
-    "input axons": "give the layer fewer inputs: pool or stride before it, or use a convolution instead of a dense layer",
+    "input axons": "give the layer fewer inputs: pool or stride before it, or convolve instead of a dense layer",
     "output axons": "make the layer it feeds smaller, so that it needs fewer cores",
     "formats": "join projections into the layer, or give them one weight format",
     "thresholds": "use fewer different thresholds in the layer (one a channel, quantised)",
@@ -60,11 +63,18 @@ def loihi1_rule(net: SpikingNet, chip: NeuroChip) -> CoreRule:
     source = need("limits.compartments_per_core").source
     limits = (
         Limit("compartments", need("limits.compartments_per_core").value, "compartments", source),
-        Limit("synapse memory", need("limits.synapse_memory_per_core").si_value * 8 / WORD_BITS, "64-bit words", source),
+        Limit(
+            "synapse memory",
+            need("limits.synapse_memory_per_core").si_value * 8 / WORD_BITS,
+            "64-bit words",
+            source,
+        ),
         Limit("input axons", need("limits.in_axons_per_core").value, "axons", source),
         Limit("output axons", need("limits.out_axons_per_core").value, "axon slots", source),
         Limit("formats", FORMATS, "synapse formats", "NxTF, arXiv 2101.04261"),
-        Limit("thresholds", need("limits.threshold_configs_per_core").value, "threshold configurations", source),
+        Limit(
+            "thresholds", need("limits.threshold_configs_per_core").value, "threshold configurations", source
+        ),
     )
 
     def use(p: Population, neurons: Ints, incoming: list[Demand], outgoing: Messages) -> Floats:
@@ -76,9 +86,13 @@ def loihi1_rule(net: SpikingNet, chip: NeuroChip) -> CoreRule:
         for wiring, messages in outgoing:
             slots = slots + messages * (POP_SLOTS if wiring.shared else 1)
         columns = (
-            neurons * compartments_of(p, [d.wiring for d in incoming], limits[0].available), words, axons, slots,
-            np.full_like(neurons, len(incoming)), np.minimum(_thresholds(p, incoming, neurons), neurons),
-        )  # fmt: skip
+            neurons * compartments_of(p, [d.wiring for d in incoming], limits[0].available),
+            words,
+            axons,
+            slots,
+            np.full_like(neurons, len(incoming)),
+            np.minimum(_thresholds(p, incoming, neurons), neurons),
+        )
         return np.stack(np.broadcast_arrays(*(np.asarray(c, np.float64) for c in columns)), axis=-1)
 
     inputs = frozenset(p.name for p in net.populations if p.neuron == INPUT)
@@ -101,9 +115,10 @@ def compartments_of(p: Population, into: list[Wiring], per_core: float) -> float
 def _memory(d: Demand) -> tuple[Floats, Floats]:
     """(synapse words, input axons) of one projection into boxes."""
     projection = d.wiring.projection
-    bits = (weight_format(projection).bits or WEIGHT_BITS[-1]) + delay_bits(projection.delay_steps)
+    stored = (weight_format(projection).bits or WEIGHT_BITS[-1]) + delay_bits(projection.delay_steps)
+    bits: Ints = np.full_like(d.neurons, stored)
     if d.wiring.shared:
-        bits = bits + index_bits(d.neurons)  # targets of one place are not consecutive: channels lie apart
+        bits += index_bits(d.neurons)  # targets of one place are not consecutive: channels lie apart
     words = np.zeros_like(d.neurons, np.float64)
     for weights, count in d.entries:
         each = axon_words(weights, bits)
@@ -122,8 +137,9 @@ def _thresholds(p: Population, incoming: list[Demand], neurons: Ints) -> Ints:
         return np.ones_like(neurons)
     by_channel = values.ndim == len(p.shape) and all(n == 1 for n in values.shape[1:])
     if by_channel and incoming:
-        return np.minimum(neurons // incoming[0].area, distinct)
-    return np.minimum(neurons, distinct)
+        neurons = neurons // incoming[0].area
+    most: Ints = np.minimum(neurons, distinct)
+    return most
 
 
 def loihi1_violations(net: SpikingNet, wires: tuple[Wiring, ...]) -> list[Violation]:
@@ -134,14 +150,43 @@ def loihi1_violations(net: SpikingNet, wires: tuple[Wiring, ...]) -> list[Violat
         where = f"projection {p.name} ({p.source} -> {p.target})"
         weights = weight_format(p)
         if weights.bits is None:
-            found.append(Violation(where, "weight width", weights.needed, 8, "bits", "quantise the weights to 8 bits or less"))
+            found.append(
+                Violation(
+                    where, "weight width", weights.needed, 8, "bits", "quantise the weights to 8 bits or less"
+                )
+            )
         if p.delay_steps > 62:
-            found.append(Violation(where, "delay", p.delay_steps, 62, "steps", "shorten it, or relay through a layer of neurons"))
+            found.append(
+                Violation(
+                    where,
+                    "delay",
+                    p.delay_steps,
+                    62,
+                    "steps",
+                    "shorten it, or relay through a layer of neurons",
+                )
+            )
         if p.graded:
-            found.append(Violation(where, "graded spikes", None, None, "", "Loihi 1 sends binary spikes: use a rate scheme, or loihi2"))
+            found.append(
+                Violation(
+                    where,
+                    "graded spikes",
+                    None,
+                    None,
+                    "",
+                    "Loihi 1 sends binary spikes: use a rate scheme, or loihi2",
+                )
+            )
     neurons = {p.neuron for p in net.populations} - {INPUT}
     found += [
-        Violation(f"neuron {name}", "neuron model", None, None, "", "Loihi 1 has current-based leaky integrate-and-fire only")
+        Violation(
+            f"neuron {name}",
+            "neuron model",
+            None,
+            None,
+            "",
+            "Loihi 1 has current-based leaky integrate-and-fire only",
+        )
         for name in sorted(neurons - {"IF", "LIF", "CubaLIF", "LI", "AdaptiveLIF", "CubaLI", "I"})
     ]
     return found
@@ -151,8 +196,15 @@ def loihi2_rule(net: SpikingNet, chip: NeuroChip) -> CoreRule:
     """The core of Loihi 2, by the two limits that are known at all."""
     neurons_per_core = chip.need("limits.neurons_per_core")
     limits = (
-        Limit("neurons", neurons_per_core.value, "neurons", f"{neurons_per_core.source} ({neurons_per_core.cls})"),
-        Limit("synapse memory", LOIHI2_BYTES, "bytes", "about 192 KB a core, open-neuromorphic.org (unverified)"),
+        Limit(
+            "neurons",
+            neurons_per_core.value,
+            "neurons",
+            f"{neurons_per_core.source} ({neurons_per_core.cls})",
+        ),
+        Limit(
+            "synapse memory", LOIHI2_BYTES, "bytes", "about 192 KB a core, open-neuromorphic.org (unverified)"
+        ),
     )
 
     def use(p: Population, neurons: Ints, incoming: list[Demand], outgoing: Messages) -> Floats:

@@ -12,7 +12,8 @@ EPSILON = 1e-9
 
 
 def pack(load: Floats) -> Ints:
-    """The core of each box, cores numbered by their first box. load: (boxes, limits), shares of a core, at most 1.
+    """The core of each box, cores numbered by their first box. load: (boxes, limits), shares of a core, at
+    most 1.
 
     A box goes to the core that it fills most without breaking any limit, or opens a new one.
     """

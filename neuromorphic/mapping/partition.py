@@ -1,4 +1,6 @@
-"""Partition: one grid for each population, so that every box keeps a core's limits and few cores are needed."""
+"""Partition: one grid for each population, so that every box keeps a core's limits and few cores are
+needed.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,10 @@ SLACK = 1.25  # so much more core time is accepted for fewer boxes, hence fewer 
 class CoreRule:
     """What a chip's core can hold.
 
-    limits: what is limited. use(population, neurons, incoming, outgoing): what boxes take of each, (*boxes, limits);
-    infinity where a box can never be. remedies: by limit, what to try when one neuron alone breaks it.
-    imposed: share of a source's core that one box's inputs take there (output axons, splitters); (*boxes).
+    limits: what is limited. use(population, neurons, incoming, outgoing): what boxes take of each, (*boxes,
+    limits); infinity where a box can never be. remedies: by limit, what to try when one neuron alone breaks
+    it. imposed: share of a source's core that one box's inputs take there (output axons, splitters);
+    (*boxes).
     """
 
     limits: tuple[Limit, ...]
@@ -62,8 +65,8 @@ def partition(
 ) -> tuple[dict[str, Boxes], list[Violation]]:
     """Boxes of every population that computes (inputs enter from outside), or what makes it impossible.
 
-    Where boxes are small, their sources need more output axons, which may make sources' boxes smaller: passes from
-    outputs to inputs are made until nothing changes.
+    Where boxes are small, their sources need more output axons, which may make sources' boxes smaller:
+    passes from outputs to inputs are made until nothing changes.
     """
     computing = [p for p in net.populations if p.neuron != INPUT]
     into = {p.name: [w for w in wires if w.projection.target == p.name] for p in computing}
@@ -130,8 +133,9 @@ def _use(
 
 
 def destinations(wiring: Wiring, grid: Grid) -> list[Ints] | int:
-    """How many of a target's boxes one spike reaches: by source index along each dimension (their product counts),
-    or one number for all sources."""
+    """How many of a target's boxes one spike reaches: by source index along each dimension (their product
+    counts), or one number for all sources.
+    """
     if wiring.dense:
         return grid.boxes
     if not wiring.shared:
@@ -149,7 +153,9 @@ def _most_messages(wiring: Wiring, grid: Grid, options: list[list[int]]) -> Ints
         if isinstance(reached, int):
             total = total * along(dimension, d, rank)
             continue
-        most = [int(np.add.reduceat(reached[d], np.arange(0, len(reached[d]), size)).max()) for size in dimension]
+        most = [
+            int(np.add.reduceat(reached[d], np.arange(0, len(reached[d]), size)).max()) for size in dimension
+        ]
         total = total * along(most, d, rank)
     return total * reached if isinstance(reached, int) else total
 
@@ -189,6 +195,10 @@ def _explain(
     where = f"layer {p.name}" + (f" (from {names})" if names else "")
     used = float(use[int(np.argmax(load))])
     return Violation(
-        where, f"{limit.name} of one neuron", used if np.isfinite(used) else None, limit.available, limit.unit,
+        where,
+        f"{limit.name} of one neuron",
+        used if np.isfinite(used) else None,
+        limit.available,
+        limit.unit,
         rule.remedies[limit.name],
-    )  # fmt: skip
+    )

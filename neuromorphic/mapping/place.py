@@ -1,9 +1,10 @@
 """Placement of cores on a mesh of tiles: start orders, then swaps that shorten hop-weighted traffic.
 
-The start is the best of in-order, Hilbert-curve order and spectral order along that curve; refinement exchanges pairs
-of cores (or a core and an empty slot) whenever that saves hops, the most saving first, until nothing does, and again
-after seeded kicks. It follows the two stages of Jin et al. (ASPLOS 2023, doi 10.1145/3582016.3582038), with an exact gain in
-place of forces. No step makes the traffic worse than in-order placement.
+The start is the best of in-order, Hilbert-curve order and spectral order along that curve; refinement
+exchanges pairs of cores (or a core and an empty slot) whenever that saves hops, the most saving first, until
+nothing does, and again after seeded kicks. It follows the two stages of Jin et al. (ASPLOS 2023, doi
+10.1145/3582016.3582038), with an exact gain in place of forces. No step makes the traffic worse than
+in-order placement.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class Mesh:
         return self.columns * self.rows * self.cores_per_tile
 
     def positions(self, chips: int) -> Ints:
-        """(chip, column, row) of every slot of so many chips, columns and rows counted over all of them; (slots, 3)."""
+        """(chip, column, row) of every slot of so many chips, columns and rows counted over all of them;
+        (slots, 3).
+        """
         side = int(np.ceil(np.sqrt(chips)))
         chip, core = np.divmod(np.arange(chips * self.slots), self.slots)
         tile = core // self.cores_per_tile
@@ -53,7 +56,9 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Graph:
-    """Symmetric traffic between n slots (empty ones have none) and from the port; weights in messages a step."""
+    """Symmetric traffic between n slots (empty ones have none) and from the port; weights in messages a
+    step.
+    """
 
     weight: Floats
     port: Floats
@@ -63,7 +68,9 @@ class Graph:
         rows, columns = np.nonzero(np.triu(self.weight))
         between = np.abs(place[rows] - place[columns]).sum(axis=1)
         inward = place.sum(axis=1)
-        return float(self.weight[rows, columns] @ between.astype(np.float64) + self.port @ inward.astype(np.float64))
+        return float(
+            self.weight[rows, columns] @ between.astype(np.float64) + self.port @ inward.astype(np.float64)
+        )
 
 
 def graph(slots: int, source: Ints, target: Ints, messages: NDArray[np.float64]) -> Graph:
@@ -111,8 +118,6 @@ def _reversed(order: Ints, cores: int) -> Ints:
     turned = order.copy()
     turned[:cores] = cores - 1 - order[:cores]
     return turned
-
-
 
 
 def _fiedler(weight: Floats) -> NDArray[np.float64]:
@@ -189,7 +194,14 @@ def _gains(traffic: Graph, place: Ints) -> Floats:
 
 
 def _gain(
-    traffic: Graph, order: Ints, positions: Ints, one: int, other: int, starts: Ints, neighbours: Ints, values: Floats
+    traffic: Graph,
+    order: Ints,
+    positions: Ints,
+    one: int,
+    other: int,
+    starts: Ints,
+    neighbours: Ints,
+    values: Floats,
 ) -> float:
     """Change of hops by swapping one pair as they stand now."""
     here, there = positions[order[one]], positions[order[other]]

@@ -1,14 +1,16 @@
 """Which neurons a projection joins, by arithmetic: nothing here lists synapses.
 
-A population is cut into boxes by a grid: along each dimension its indices are cut into ranges, a box is one range
-of each. Convolution, pooling and one-to-one connections join dimensions independently of each other, so that
-every count over two boxes is a product of counts over their ranges. Dense projections join everything.
+A population is cut into boxes by a grid: along each dimension its indices are cut into ranges, a box is one
+range of each. Convolution, pooling and one-to-one connections join dimensions independently of each other,
+so that every count over two boxes is a product of counts over their ranges. Dense projections join
+everything.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,8 @@ Ints = NDArray[np.int64]
 class Span:
     """What a range of target indices takes from one dimension of its source.
 
-    reached: source indices with at least one connection. taps: connections. patterns[t]: how many different sets
-    of t taps occur (source indices with one set share their weights on chips that can); (kernel + 1,).
+    reached: source indices with at least one connection. taps: connections. patterns[t]: how many different
+    sets of t taps occur (source indices with one set share their weights on chips that can); (kernel + 1,).
     """
 
     reached: int
@@ -43,7 +45,9 @@ class Window:
     pad: int = 0
 
     def sources(self, low: int, high: int) -> Ints:
-        """Source index of each target in [low, high) and tap, -1 where there is none; (high - low, kernel)."""
+        """Source index of each target in [low, high) and tap, -1 where there is none; (high - low,
+        kernel).
+        """
         target = np.arange(low, high)[:, None] * self.stride
         index: Ints = target + np.arange(self.kernel) * self.dilation - self.pad
         return np.where((index >= 0) & (index < self.size_in), index, -1)
@@ -102,7 +106,7 @@ class Channels:
         """(target range, source channel) of every connected pair, each once."""
         ins, outs = self.per_group
         rows, columns = [], []
-        for number, (low, high) in enumerate(zip(cuts[:-1], cuts[1:])):
+        for number, (low, high) in enumerate(pairwise(cuts.tolist())):
             sources = np.arange(low // outs * ins, ((high - 1) // outs + 1) * ins)
             rows.append(np.full(len(sources), number))
             columns.append(sources)
@@ -114,7 +118,8 @@ Axis = Window | Channels
 
 @dataclass(frozen=True)
 class Wiring:
-    """How one projection joins its populations. axes: empty where every source reaches every target ("dense").
+    """How one projection joins its populations. axes: empty where every source reaches every target
+    ("dense").
 
     "identity" joins neurons of equal flat index, whatever the shapes.
     shared: source indices with the same set of taps share weights (convolution, pooling).
@@ -163,7 +168,9 @@ class Wiring:
 
 
 def wirings(net: SpikingNet) -> tuple[Wiring, ...]:
-    """The wiring of every projection, in order. Raises ValueError for attributes that do not fit the shapes."""
+    """The wiring of every projection, in order. Raises ValueError for attributes that do not fit the
+    shapes.
+    """
     return tuple(_wiring(net, p) for p in net.projections)
 
 

@@ -1,4 +1,6 @@
-"""What a mapping consists of: pieces of populations, the cores that hold them, the limits, and what broke them."""
+"""What a mapping consists of: pieces of populations, the cores that hold them, the limits, and what broke
+them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class Limit:
 
 @dataclass(frozen=True)
 class Violation:
-    """A limit that the net breaks. where: layer or projection. used: None where the thing does not exist at all."""
+    """A limit that the net breaks. where: layer or projection. used: None where the thing does not exist at
+    all.
+    """
 
     where: str
     limit: str
@@ -45,7 +49,8 @@ class Violation:
 
 @dataclass(frozen=True)
 class Piece:
-    """Neurons [low, high) of a population's box on one core; "splitter" pieces relay spikes and compute nothing.
+    """Neurons [low, high) of a population's box on one core; "splitter" pieces relay spikes and compute
+    nothing.
 
     synapses: connections that end in the box.
     """
@@ -63,16 +68,16 @@ class Piece:
         """Neurons of the net on this piece; relay neurons are not the net's."""
         if self.role != "neurons":
             return 0
-        return int(np.prod([h - l for l, h in zip(self.low, self.high)], dtype=np.int64))
+        return int(np.prod([high - low for low, high in zip(self.low, self.high)], dtype=np.int64))
 
 
 @dataclass(frozen=True)
 class Traffic:
     """Who sends to whom: source and target are core numbers (`PORT` for spikes from outside).
 
-    population: number within `populations` of the sender. count: messages in a step in which every neuron of it
-    spikes once. in_order_hops, hops_*: tile hops a step at the rates given to `map_net`, of cores filled in order and
-    of the placement. chip_crossings: messages a step between chips, at those rates.
+    population: number within `populations` of the sender. count: messages in a step in which every neuron of
+    it spikes once. in_order_hops, hops_*: tile hops a step at the rates given to `map_net`, of cores filled
+    in order and of the placement. chip_crossings: messages a step between chips, at those rates.
     """
 
     source: Ints
@@ -102,8 +107,8 @@ class Mapping:
 
     pieces: every box with its core. limits: per core. use: (cores, limits), in units of the limits.
     placement: (cores, 3): chip, tile column, tile row; columns are -1 where the chip's mesh is not public.
-    fan_out: messages one spike of a population causes, mean over its neurons; splitter_ticks: ticks relays add.
-    notes: what was assumed where nothing is published.
+    fan_out: messages one spike of a population causes, mean over its neurons; splitter_ticks: ticks relays
+    add. notes: what was assumed where nothing is published.
     """
 
     chip: str
@@ -133,7 +138,8 @@ class Mapping:
     @property
     def load(self) -> Floats:
         """Share of each limit that each core uses; (cores, limits), 0 to 1 where the net fits."""
-        return self.use / np.array([limit.available for limit in self.limits])
+        share: Floats = self.use / np.array([limit.available for limit in self.limits])
+        return share
 
     @property
     def utilisation(self) -> float:

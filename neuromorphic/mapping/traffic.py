@@ -68,6 +68,6 @@ def combined(source: Ints, target: Ints, population: Ints, count: Floats) -> tup
     key, where = np.unique(
         ((source - shift) * width + (target - shift)) * kinds + population, return_inverse=True
     )
-    total = np.bincount(where.ravel(), weights=count)
+    total: Floats = np.bincount(where.ravel(), weights=count).astype(np.float64)
     ends, kind = np.divmod(key, kinds)
     return ends // width + shift, ends % width + shift, kind, total

@@ -1,9 +1,10 @@
 """TrueNorth's core: a 256 x 256 binary crossbar, four axon types, one signed weight a type and neuron.
 
-An axon brings a spike with its type; a neuron adds the weight that it keeps for this type where the crossing is
-closed. A source of which targets want k different weights comes in on k axons of different types (binary digits do
-for weights of at most 4 bits). Each neuron sends to one axon of one core: where more are needed, it sends to a core of
-splitters that repeat the spike, a tick later. Merolla et al. 2014 (doi 10.1126/science.1254642), Akopyan et al. 2015.
+An axon brings a spike with its type; a neuron adds the weight that it keeps for this type where the crossing
+is closed. A source of which targets want k different weights comes in on k axons of different types (binary
+digits do for weights of at most 4 bits). Each neuron sends to one axon of one core: where more are needed,
+it sends to a core of splitters that repeat the spike, a tick later. Merolla et al. 2014 (doi
+10.1126/science.1254642), Akopyan et al. 2015.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ DELAY: Final = 15
 
 REMEDIES: Final = {
     "neurons": "make the layer smaller",
-    "axons": "give each neuron fewer inputs (grouped or smaller convolution, pruning), or weights of fewer values "
+    "axons": "give each neuron fewer inputs (grouped or smaller convolution, pruning), or weights of fewer "
+    "values "
     "(ternary weights take 2 axons a source, binary ones 1)",
 }
 
@@ -55,7 +57,9 @@ def axons_per_source(wiring: Wiring) -> int | None:
         if weight.dtype.kind in "iu":
             values = values // np.gcd.reduce(values.astype(np.int64))
             low, high = int(min(values.min(), 0)), int(max(values.max(), 0))
-            widest = max(widest, max((-low - 1).bit_length() if low else 0, high.bit_length()) + (low < 0 < high))
+            widest = max(
+                widest, max((-low - 1).bit_length() if low else 0, high.bit_length()) + (low < 0 < high)
+            )
     best = min(most, widest) if widest else most
     return best if best <= TYPES else None
 
@@ -96,19 +100,31 @@ def truenorth_violations(net: SpikingNet, wires: tuple[Wiring, ...]) -> list[Vio
         where = f"projection {p.name} ({p.source} -> {p.target})"
         if axons_per_source(w) is None:
             found.append(
-                Violation(where, "weights of one neuron beyond four axon types", None, TYPES, "types",
-                          "quantise to 4 bits, ternary or binary weights")
-            )  # fmt: skip
+                Violation(
+                    where,
+                    "weights of one neuron beyond four axon types",
+                    None,
+                    TYPES,
+                    "types",
+                    "quantise to 4 bits, ternary or binary weights",
+                )
+            )
         if p.delay_steps > DELAY:
             found.append(Violation(where, "delay", p.delay_steps, DELAY, "ticks", "shorten it"))
         if p.graded:
-            found.append(Violation(where, "graded spikes", None, None, "", "TrueNorth sends binary spikes: use a rate scheme"))
+            found.append(
+                Violation(
+                    where, "graded spikes", None, None, "", "TrueNorth sends binary spikes: use a rate scheme"
+                )
+            )
     return found
 
 
 @dataclass(frozen=True)
 class Splitters:
-    """Relays of one population. low, high: flat range of source neurons; box: their box; relays in each; ticks."""
+    """Relays of one population. low, high: flat range of source neurons; box: their box; relays in each;
+    ticks.
+    """
 
     low: Ints
     high: Ints
@@ -120,8 +136,8 @@ class Splitters:
 def splitters(boxes: Boxes, out: list[Wiring], targets: dict[str, Boxes], axons: dict[str, int]) -> Splitters:
     """Relay cores behind one population, so that every copy of a spike finds an axon of its own.
 
-    A neuron that needs F > 1 axons sends to one relay axon, behind which F relays stand; beyond 256 copies a tree of
-    two levels is used.
+    A neuron that needs F > 1 axons sends to one relay axon, behind which F relays stand; beyond 256 copies a
+    tree of two levels is used.
     """
     fan = np.zeros(1, np.int64)
     for w in out:

@@ -1,5 +1,4 @@
-"""Chips that are not cut into equal cores here: one core a layer (DYNAP-CNN, Speck), one network core (Xylo), chips
-known by their neuron and synapse counts only, and a chip that cannot hold spiking neurons at all (Akida)."""
+"""Chips known by their neuron and synapse totals, and a chip that holds no spiking neurons at all (Akida)."""
 
 from __future__ import annotations
 
@@ -8,12 +7,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trine.devices import NeuroChip, load_device
+from trine.devices import NeuroChip
 from trine.neuromorphic.mapping.grid import Demand
 from trine.neuromorphic.mapping.partition import CoreRule, Messages
 from trine.neuromorphic.mapping.reach import Wiring
 from trine.neuromorphic.mapping.records import Limit, Violation
-from trine.neuromorphic.mapping.words import weight_format
 from trine.neuromorphic.net import INPUT, Population, SpikingNet
 
 Ints = NDArray[np.int64]
@@ -30,11 +28,19 @@ MODELS: Final = {
 def refused(chip: NeuroChip) -> tuple[Violation, ...]:
     """Why Akida takes no spiking net."""
     return (
-        Violation("the net", "neuron model", None, None, "",
-                  "Akida computes event-based quantised ReLU, no integrate-and-fire: quantise the ONNX model with "
-                  "BrainChip's own tools"),
-        Violation("1-D convolutions", "layer type", None, None, "", "Akida has no Conv1D layer: rewrite as 2-D"),
-    )  # fmt: skip
+        Violation(
+            "the net",
+            "neuron model",
+            None,
+            None,
+            "",
+            "Akida computes event-based quantised ReLU, no integrate-and-fire: quantise the ONNX model with "
+            "BrainChip's own tools",
+        ),
+        Violation(
+            "1-D convolutions", "layer type", None, None, "", "Akida has no Conv1D layer: rewrite as 2-D"
+        ),
+    )
 
 
 def totals(net: SpikingNet, wires: tuple[Wiring, ...], chip: NeuroChip) -> tuple[list[Limit], list[float]]:
@@ -53,7 +59,12 @@ def even_share_rule(net: SpikingNet, chip: NeuroChip) -> CoreRule:
     cores = chip.need("limits.cores").value
     keys = ("neurons", "synapses")
     limits = tuple(
-        Limit(key, chip.need(f"limits.{key}").value // cores, key, f"{chip.need(f'limits.{key}').source}, by core")
+        Limit(
+            key,
+            chip.need(f"limits.{key}").value // cores,
+            key,
+            f"{chip.need(f'limits.{key}').source}, by core",
+        )
         for key in keys
     )
 
@@ -75,182 +86,17 @@ def total_violations(net: SpikingNet, limits: list[Limit], used: list[float]) ->
     ]
 
 
-def _models(net: SpikingNet, family: str, title: str) -> list[Violation]:
+def model_violations(net: SpikingNet, family: str, title: str) -> list[Violation]:
     known = MODELS[family]
     return [
-        Violation(f"layer {p.name}", f"neuron model {p.neuron}", None, None, "",
-                  f"{title} has {', '.join(sorted(known))} only: convert with that neuron")
+        Violation(
+            f"layer {p.name}",
+            f"neuron model {p.neuron}",
+            None,
+            None,
+            "",
+            f"{title} has {', '.join(sorted(known))} only: convert with that neuron",
+        )
         for p in net.populations
         if p.neuron != INPUT and p.neuron not in known
-    ]  # fmt: skip
-
-
-# --- Xylo -----------------------------------------------------------------------------------------------------------
-
-
-def xylo(net: SpikingNet, wires: tuple[Wiring, ...], chip: NeuroChip) -> tuple[list[Limit], list[float], list[Violation]]:
-    """Xylo's single core: input channels, hidden and output neurons, fan-in, hidden weights (rockpool 3.1.0 constants)."""
-    problems = _models(net, "xylo", chip.title)
-    outputs = [p for p in net.populations if p.name in net.outputs and p.neuron != INPUT]
-    hidden = [p for p in net.populations if p.neuron != INPUT and p.name not in net.outputs]
-    names = {p.name for p in hidden}
-    inside = [w for w in wires if w.projection.source in names and w.projection.target in names]
-    amounts = {
-        "input_channels": sum(net.population(name).size for name in net.inputs),
-        "hidden_neurons": sum(p.size for p in hidden),
-        "output_neurons": sum(p.size for p in outputs),
-        "hidden_weights": sum(w.synapses for w in inside),
-        "fan_in": max((_fan_in(p, inside) for p in hidden), default=0),
-    }
-    remedies = {
-        "input_channels": "encode the signal in fewer channels (level crossing gives 2), feeding samples one after another",
-        "fan_in": "prune, or use smaller kernels",
-    }
-    limits, used = [], []
-    for key, amount in amounts.items():
-        figure = chip.figure(f"limits.{key}")
-        if figure is None:
-            continue
-        limit = Limit(key.replace("_", " "), figure.value, key.split("_")[-1], f"{figure.source} ({figure.cls})")
-        limits.append(limit)
-        used.append(float(amount))
-        if amount > figure.value:
-            remedy = remedies.get(key, CHANGE)
-            problems.append(Violation(f"net {net.name}", limit.name, amount, figure.value, limit.unit, remedy))
-    bits = chip.need("limits.weight_bits").value
-    problems += [
-        Violation(f"projection {w.projection.name}", "weight width", weight_format(w.projection).needed, bits, "bits",
-                  "quantise the weights")
-        for w in wires
-        if weight_format(w.projection).needed > bits
     ]
-    return limits, used, problems
-
-
-def _fan_in(p: Population, inside: list[Wiring]) -> int:
-    """Greatest number of hidden neurons that reach one neuron."""
-    total = 0
-    for w in inside:
-        if w.projection.target != p.name:
-            continue
-        if w.dense:
-            total += int(np.count_nonzero(w.projection.weight, axis=1).max())
-        elif w.shared:
-            total += w.channels.per_group[0] * int(np.prod([axis.kernel for axis in w.windows]))
-        else:
-            total += 1
-    return total
-
-
-# --- DYNAP-CNN, Speck ---------------------------------------------------------------------------------------------------
-
-
-def layered(
-    net: SpikingNet, wires: tuple[Wiring, ...], chip: NeuroChip
-) -> tuple[list[Limit], dict[str, int], Floats, list[Violation], list[str]]:
-    """One core a layer: (limits of the largest core, core by layer, use by core, violations, notes).
-
-    Memory rule of sinabs: weights c * 2^(ceil(log2(kx*ky)) + ceil(log2 f)) bytes, neurons f * 2^(ceil(log2 x) + ceil(log2 y)).
-    Cores differ: layers are assigned to them by maximum matching.
-    """
-    table = chip if "limits.weight_memory_by_core" in chip.series else load_device("dynapcnn")
-    assert isinstance(table, NeuroChip)
-    notes = [] if table is chip else ["memories by core are DYNAP-CNN's: their neurons add up to Speck's 328 K (derived)"]
-    weights = np.array(table.series["limits.weight_memory_by_core"].values) * 1024
-    neurons = np.array(table.series["limits.neurons_by_core"].values)
-    biases = table.need("limits.bias_memory_per_core").value
-    layers = [p for p in net.populations if p.neuron != INPUT]
-    problems = _models(net, chip.name, chip.title) + _layer_violations(net, wires, chip)
-    need = np.array([_layer_memory(p, [w for w in wires if w.projection.target == p.name]) for p in layers]).reshape(-1, 3)
-    for p, row in zip(layers, need):
-        for name, amount, most, unit in (
-            ("weight memory", row[0], weights.max(), "bytes"), ("neuron memory", row[1], neurons.max(), "neurons"),
-            ("biases", row[2], biases, "biases"),
-        ):  # fmt: skip
-            if amount > most:
-                remedy = "fewer channels or smaller kernels" if name == "weight memory" else "pool or stride earlier"
-                problems.append(Violation(f"layer {p.name}", name, float(amount), float(most), unit, remedy))
-    if len(layers) > len(weights):
-        problems.append(Violation(f"net {net.name}", "layers", len(layers), len(weights), "cores", "use fewer layers"))
-    able = (need[:, :1] <= weights) & (need[:, 1:2] <= neurons)
-    core = _matching(able)
-    if not problems and (core < 0).any():
-        names = ", ".join(p.name for p, c in zip(layers, core) if c < 0)
-        problems.append(Violation(f"layer {names}", "cores large enough", None, None, "",
-                                  "the larger cores are taken: make a large layer smaller"))  # fmt: skip
-    limits = [
-        Limit("weight memory", 1.0, "share of the core's", "sinabs 3.1.3"),
-        Limit("neuron memory", 1.0, "share of the core's", "sinabs 3.1.3"),
-    ]
-    chosen = np.where(core >= 0, core, 0)
-    use = np.stack([need[:, 0] / weights[chosen], need[:, 1] / neurons[chosen]], 1) if len(layers) else np.zeros((0, 2))
-    return limits, {p.name: int(c) for p, c in zip(layers, core)}, use, problems, notes
-
-
-def _up(n: float) -> int:
-    return int(np.ceil(np.log2(max(n, 1))))
-
-
-def _layer_memory(p: Population, into: list[Wiring]) -> tuple[int, int, int]:
-    """(weight bytes, neuron slots, biases) of a layer."""
-    shape = p.shape + (1,) * (3 - len(p.shape)) if len(p.shape) < 3 else p.shape
-    weights = 0
-    for w in into:
-        if w.dense:
-            spatial = int(np.prod(w.source[1:])) if len(w.source) > 1 else 1
-            weights += w.source[0] * 2 ** (_up(spatial) + _up(p.size))
-        elif w.shared and w.projection.kind == "conv":
-            weights += w.channels.size_in * 2 ** (_up(np.prod([a.kernel for a in w.windows])) + _up(shape[0]))
-    bias = np.asarray(p.parameters.get("bias", p.parameters.get("bias_mant", 0)))
-    return weights, shape[0] * 2 ** (_up(shape[1]) + _up(shape[2])), len(np.unique(bias)) if bias.any() else 0
-
-
-def _layer_violations(net: SpikingNet, wires: tuple[Wiring, ...], chip: NeuroChip) -> list[Violation]:
-    """Shapes and connections that these chips do not have."""
-    found = []
-    kernel_most, map_most, feature_most = (chip.figure(f"limits.{k}") for k in ("kernel_max", "output_map_max", "features_max"))
-    strides = chip.series.get("limits.strides_allowed")
-    for w in wires:
-        p = w.projection
-        where = f"projection {p.name} ({p.source} -> {p.target})"
-        if p.delay_steps:
-            found.append(Violation(where, "delay", p.delay_steps, 0, "steps", "these chips have no delays"))
-        if p.source == p.target:
-            found.append(Violation(where, "recurrence", None, None, "", "a layer cannot feed itself here"))
-        for axis in w.windows if w.shared else ():
-            if kernel_most and p.kind == "conv" and axis.kernel > kernel_most.value:
-                found.append(Violation(where, "kernel", axis.kernel, kernel_most.value, "taps", "use a smaller kernel"))
-            if strides and axis.stride not in strides.values:
-                found.append(Violation(where, "stride", axis.stride, max(strides.values), "of 1, 2, 4, 8", "use one of these"))
-    for q in net.populations:
-        fan = len(net.out_of(q.name))
-        if q.neuron != INPUT and fan > 2:
-            found.append(Violation(f"layer {q.name}", "fan-out", fan, 2, "layers", "feed at most two layers"))
-        if map_most and any(n > map_most.value for n in q.shape[1:]) and q.neuron != INPUT:
-            found.append(Violation(f"layer {q.name}", "map", max(q.shape[1:]), map_most.value, "places", "pool or stride earlier"))
-        if feature_most and q.shape[0] > feature_most.value and q.neuron != INPUT:
-            found.append(Violation(f"layer {q.name}", "features", q.shape[0], feature_most.value, "channels", "use fewer channels"))
-    return found
-
-
-def _matching(able: NDArray[np.bool_]) -> Ints:
-    """The core of each layer by augmenting paths, -1 where none is left; able: (layers, cores)."""
-    owner = np.full(able.shape[1], -1, np.int64)
-
-    def seat(layer: int, tried: set[int]) -> bool:
-        for core in np.flatnonzero(able[layer]).tolist():
-            if core in tried:
-                continue
-            tried.add(core)
-            if owner[core] < 0 or seat(int(owner[core]), tried):
-                owner[core] = layer
-                return True
-        return False
-
-    for layer in range(able.shape[0]):
-        seat(layer, set())
-    result = np.full(able.shape[0], -1, np.int64)
-    for core, layer in enumerate(owner.tolist()):
-        if layer >= 0:
-            result[layer] = core
-    return result

@@ -1,8 +1,9 @@
 """Loihi 1's synapse memory: 64-bit words that the weights of one input axon take.
 
-Rule and constants: nengo-loihi 1.1.0 (`block.Synapse`, `Config.bits_per_axon`) and NxTF (arXiv 2101.04261): weights
-of an axon are stored in entries of at most 60 (63 in hardware); an entry costs n * (weight + delay [+ index]) + 10
-bits and is rounded up to whole words. The index is left out where the targets are consecutive compartments.
+Rule and constants: nengo-loihi 1.1.0 (`block.Synapse`, `Config.bits_per_axon`) and NxTF (arXiv 2101.04261):
+weights of an axon are stored in entries of at most 60 (63 in hardware); an entry costs n * (weight + delay
+[+ index]) + 10 bits and is rounded up to whole words. The index is left out where the targets are
+consecutive compartments.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def delay_bits(steps: int) -> int:
 
 @dataclass(frozen=True)
 class WeightFormat:
-    """bits: stored bits of a weight, sign included where signs are mixed; None: no encoding holds these weights.
+    """bits: stored bits of a weight, sign included where signs are mixed; None: no encoding holds these
+    weights.
 
     needed: bits the weights would take.
     """
@@ -62,7 +64,8 @@ class WeightFormat:
 
 
 def weight_format(projection: Projection) -> WeightFormat:
-    """The narrowest encoding that holds a projection's integer weights; 8 bits for real-valued ones (unquantised).
+    """The narrowest encoding that holds a projection's integer weights; 8 bits for real-valued ones
+    (unquantised).
 
     A common power of two costs nothing: it goes into the weight exponent. Mixed signs: two's complement; one
     sign: magnitude.

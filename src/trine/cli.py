@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -124,7 +125,8 @@ def edge_device(name: str) -> EdgeDevice:
     device = load_device(name)
     if not isinstance(device, EdgeDevice):
         raise InputError(
-            f"{device.name} is a {device.kind} device; this version compiles for edge devices (trine devices --kind edge)"
+            f"{device.name} is a {device.kind} device; this version compiles for edge devices "
+            "(trine devices --kind edge)"
         )
     return device
 
@@ -349,13 +351,17 @@ def present(record: Any, as_json: bool, out: Path) -> None:
 
 def main() -> None:
     """Entry point: turns Trine's own errors into one message and an exit code."""
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(143)
+    )  # unwinds, so that nothing is left half-written
     try:
         app()
     except TrineError as error:
         say(f"trine: {error}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        say("trine: interrupted; nothing was left half-written")
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+    except SystemExit as stop:
+        if stop.code == 130:
+            say("trine: interrupted; nothing was left half-written")
+        raise

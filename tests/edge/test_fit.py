@@ -135,11 +135,15 @@ def device(ram: int | None, flash: int | None, core: str = "stm32l4r5") -> EdgeD
     """A device with other limits."""
     known = load_device(core)
     assert isinstance(known, EdgeDevice)
-    memory = {"ram": ram, "flash": flash}
 
     class Limited(EdgeDevice):
-        ram_bytes = memory["ram"]  # type: ignore[assignment]
-        flash_bytes = memory["flash"]  # type: ignore[assignment]
+        @property
+        def ram_bytes(self) -> int | None:
+            return ram
+
+        @property
+        def flash_bytes(self) -> int | None:
+            return flash
 
     return Limited(**{name: getattr(known, name) for name in known.__dataclass_fields__})
 
