@@ -35,9 +35,9 @@ class Rate:
         x = _unit(x, self.steps, "rate")
         if self.seed is not None:
             draws = np.random.default_rng(self.seed).random((x.shape[0], self.steps, *x.shape[1:]))
-            return (draws < x[:, None]).astype(np.int8)
+            return np.asarray(draws < x[:, None], np.int8)
         steps = np.arange(self.steps + 1).reshape(1, -1, *(1,) * (x.ndim - 1))
-        return np.diff(np.floor(steps * x[:, None] + 0.5), axis=1).astype(np.int8)
+        return np.asarray(np.diff(np.floor(steps * x[:, None] + 0.5), axis=1), np.int8)
 
     def decode(self, spikes: Any) -> Real:
         """[batch, steps, ...] to [batch, ...]."""
@@ -60,7 +60,7 @@ class Latency:
         x = _unit(x, self.steps, "latency")
         when = np.round((1 - x) * (self.steps - 1))
         clock = np.arange(self.steps).reshape(1, -1, *(1,) * (x.ndim - 1))
-        return ((clock == when[:, None]) & (x[:, None] > 0)).astype(np.int8)
+        return np.asarray((clock == when[:, None]) & (x[:, None] > 0), np.int8)
 
     def decode(self, spikes: Any) -> Real:
         """[batch, steps, ...] to [batch, ...]; the first spike counts, none is 0."""
@@ -90,9 +90,13 @@ class Delta:
         x = _signal(x, self.threshold, self.substeps)
         theta = np.broadcast_to(np.asarray(self.threshold, np.float64), x.shape[1:])
         out = np.zeros((len(x), self.substeps, 2, x.shape[1]), np.int8)
-        origins, levels = (state[0], state[1].copy()) if state else (x[0] if len(x) else None, np.zeros(x.shape[1], int))
+        origins, levels = (
+            (state[0], state[1].copy()) if state else (x[0] if len(x) else None, np.zeros(x.shape[1], int))
+        )
         for c in range(x.shape[1]) if len(x) else ():
-            moves, levels[c] = _follow(x[:, c], float(theta[c]), float(origins[c]), int(levels[c]), self.substeps)
+            moves, levels[c] = _follow(
+                x[:, c], float(theta[c]), float(origins[c]), int(levels[c]), self.substeps
+            )
             for k in range(1, self.substeps + 1):
                 out[:, k - 1, 0, c], out[:, k - 1, 1, c] = moves >= k, moves <= -k
         return out.reshape(-1, 2 * x.shape[1]), (origins, levels) if origins is not None else ()
@@ -159,7 +163,9 @@ class LevelCrossing:
         """As `Delta.decode`; the middle between two levels stands for everything there."""
         first, theta = np.atleast_1d(np.asarray(first, np.float64)), np.asarray(self.threshold)
         moves = np.asarray(spikes, np.int64).reshape(-1, self.substeps, 2, len(first)).sum(axis=1)
-        return np.asarray((np.floor(first / theta) + np.cumsum(moves[:, 0] - moves[:, 1], axis=0) + 0.5) * theta)
+        return np.asarray(
+            (np.floor(first / theta) + np.cumsum(moves[:, 0] - moves[:, 1], axis=0) + 0.5) * theta
+        )
 
 
 Encoder = Delta | LevelCrossing
@@ -171,7 +177,9 @@ def _unit(x: Any, steps: int, what: str) -> Real:
     if steps < 1:
         raise InputError(f"{what} code of {steps} steps: give at least 1")
     if not (np.isfinite(x).all() and (x >= 0).all() and (x <= 1).all()):
-        raise InputError(f"{what} code takes values from 0 to 1, not {np.min(x):g} to {np.max(x):g}: scale them first")
+        raise InputError(
+            f"{what} code takes values from 0 to 1, not {np.min(x):g} to {np.max(x):g}: scale them first"
+        )
     return x
 
 
@@ -188,7 +196,9 @@ def _signal(x: Any, threshold: Any, substeps: int) -> Real:
     if substeps < 1:
         problems.append(f"{substeps} substeps: give at least 1")
     if not np.isfinite(x).all():
-        problems.append(f"the signal holds {int((~np.isfinite(x)).sum())} values that are no numbers; fill gaps first")
+        problems.append(
+            f"the signal holds {int((~np.isfinite(x)).sum())} values that are no numbers; fill gaps first"
+        )
     if problems:
         raise InputError("cannot encode: " + "; ".join(problems))
     return x

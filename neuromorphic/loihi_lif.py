@@ -10,7 +10,8 @@ tz rounds towards zero; a is the synaptic sum of the step. Source: lava-nc 0.10.
 Phases, for the exact scheme (accumulate, then fire): with integrate_steps > 0 a population takes input, bias and decay
 only in steps [start, start + integrate_steps) and spikes only in the fire_steps steps from the last of these on; at
 all other times its state stands still. So a layer that is fed during [start, start + T) fires during
-[start + T - 1, start + 2T - 1), which reaches the next layer, one step later, in [start + T, start + 2T).
+[start + T - 1, start + 2T - 1), which reaches the next layer, one step later, in [start + T, start + 2T). With
+integrate_steps = 0 a population stands still before `start` and runs as usual from it on.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ STATE: Final = (
     Parameter("v_initial", 0, "membrane at the start and after a reset by schedule", -LIMIT + 1, LIMIT - 1),
     Parameter("reset_interval", 0, "steps between resets of u and v (lava's LIFReset); 0 for never", 0),
     Parameter("reset_offset", 1, "the step, counted from 1, whose beginning is the first reset"),
-    Parameter("start", 0, "first step of the integration phase", 0),
-    Parameter("integrate_steps", 0, "length of the integration phase; 0: no phases", 0),
+    Parameter("start", 0, "first step that the population takes part in", 0),
+    Parameter("integrate_steps", 0, "length of the integration phase; 0: no end", 0),
     Parameter("fire_steps", 0, "length of the firing phase", 0),
 )
 REFRACTORY: Final = Parameter("refractory_steps", 0, "steps after a spike with the membrane at zero", 0, 63)
@@ -59,9 +60,9 @@ def phases(p: Parameters, steps: Array) -> tuple[Array, Array, Array]:
     """Whether a population takes input, may spike, and is reset first, at each of the given steps: three bool arrays."""
     start, length, fire = (int(np.max(p[k])) for k in ("start", "integrate_steps", "fire_steps"))
     interval, offset = int(np.max(p["reset_interval"])), int(np.max(p["reset_offset"]))
-    takes, fires = np.ones(steps.shape, bool), np.ones(steps.shape, bool)
+    takes = fires = steps >= start
     if length:
-        takes = (steps >= start) & (steps < start + length)
+        takes = takes & (steps < start + length)
         fires = (steps >= start + length - 1) & (steps < start + length - 1 + fire)
     clears = np.zeros(steps.shape, bool)
     if interval:

@@ -1,4 +1,5 @@
-"""NeuroBench's metrics, computed on our nets (Yik et al. 2025, doi 10.1038/s41467-025-56739-4; neurobench 2.3.0's code).
+"""NeuroBench's metrics, computed on our nets (Yik et al. 2025, doi 10.1038/s41467-025-56739-4; code of
+neurobench 2.3.0).
 
 They count what an algorithm does, on no chip in particular. A layer's connections are dense and convolutional
 projections; what stands in for a bias, a pooling or a reset is not a layer and is not counted, as there.
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from trine.devices.errors import InputError
-from trine.neuromorphic.engine.definition import define, projected
 from trine.neuromorphic.arithmetic import VARIANTS
+from trine.neuromorphic.engine.definition import define, projected
 from trine.neuromorphic.net import INPUT, Array, Population, Projection, Shape, SpikingNet
 from trine.neuromorphic.timing import arrivals, is_bias_source
 
@@ -56,7 +57,9 @@ def measure(net: SpikingNet, inputs: Mapping[str, Array], steps: int) -> Metrics
     counts = [operations(q, seen[q.source], net.population(q.target).shape) for q in layers(net)]
     active = sum(int(np.count_nonzero(seen[p.name])) for p in computing)
     total = sum(seen[p.name].size for p in computing)
-    moved = sum(_updates(result.probes[p.name][v], depth[p.name], steps) for p in computing for v in _membrane(p))
+    moved = sum(
+        _updates(result.probes[p.name][v], depth[p.name], steps) for p in computing for v in _membrane(p)
+    )
     weights, batch = weight_bytes(net), result.batch
     return Metrics(
         footprint_bytes=weights + _parameter_bytes(net), weight_bytes=weights,

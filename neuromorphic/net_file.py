@@ -55,7 +55,7 @@ def save_net(net: SpikingNet, path: str | Path, bound_to: Path | None = None) ->
     try:
         with beside.open("wb") as file:
             text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
-            np.savez_compressed(file, head=text, **{k: v for k, v in sorted(arrays.items())})
+            np.savez_compressed(file, allow_pickle=False, head=text, **dict(sorted(arrays.items())))
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -72,18 +72,23 @@ def load_net(path: str | Path, bound_to: Path | None = None) -> SpikingNet:
     if head.get("schema") != SCHEMA:
         raise InputError(f"{path}: schema {head.get('schema')!r}, this version reads {SCHEMA!r}")
     if bound_to is not None and hashlib.sha256(bound_to.read_bytes()).hexdigest() != head["bound_to"]:
-        raise InputError(f"{path} was not written with {bound_to}: the .nir file has changed since; read it by itself")
+        raise InputError(
+            f"{path} was not written with {bound_to}: the .nir file has changed since; read it by itself"
+        )
 
     def value(x: Any) -> Any:
         return arrays[x["array"]] if isinstance(x, dict) else tuple(x) if isinstance(x, list) else x
 
+    def values(x: dict[str, Any]) -> dict[str, Any]:
+        return {k: value(v) for k, v in x.items()}
+
     populations = tuple(
-        Population(p["name"], p["neuron"], tuple(p["shape"]), {k: value(v) for k, v in p["parameters"].items()}, p["reset"])
+        Population(p["name"], p["neuron"], tuple(p["shape"]), values(p["parameters"]), p["reset"])
         for p in head["populations"]
-    )  # fmt: skip
+    )
     projections = tuple(
         Projection(q["name"], q["source"], q["target"], q["kind"], value(q["weight"]),
-                   {k: value(v) for k, v in q["attributes"].items()}, q["delay_steps"], q["weight_exponent"], q["graded"])
+                   values(q["attributes"]), q["delay_steps"], q["weight_exponent"], q["graded"])
         for q in head["projections"]
     )  # fmt: skip
     net = SpikingNet(
@@ -98,5 +103,7 @@ def read_exact(path: str | Path) -> SpikingNet:
     """The exact net beside a .nir file that was written with losses. Raises InputError where there is none."""
     beside = side_path(path)
     if not beside.is_file():
-        raise InputError(f"{beside}: no exact net beside {path}; it was written without losses, or by another tool")
+        raise InputError(
+            f"{beside}: no exact net beside {path}; it was written without losses, or by another tool"
+        )
     return load_net(beside, bound_to=Path(path))

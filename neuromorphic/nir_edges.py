@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,8 +55,12 @@ class EdgeWriter:
         source, target = self.net.population(q.source), self.net.population(q.target)
         chain: list[tuple[str, Node]] = []
         if steps:
-            chain.append((f"{q.name}.delay", Node("Delay", {"delay": np.full(source.shape, steps * self.net.dt_s)})))
-        weight = np.asarray(q.weight * 2.0**q.weight_exponent, q.weight.dtype if q.weight.dtype.kind == "f" else None)
+            chain.append(
+                (f"{q.name}.delay", Node("Delay", {"delay": np.full(source.shape, steps * self.net.dt_s)}))
+            )
+        weight = np.asarray(
+            q.weight * 2.0**q.weight_exponent, q.weight.dtype if q.weight.dtype.kind == "f" else None
+        )
         if q.kind == "dense":
             chain += self._dense(q, weight, source.shape, target, bias)
         elif q.kind == "identity":
@@ -64,7 +69,7 @@ class EdgeWriter:
             chain += self._windows(q, weight, source.shape, target, bias)
         names = [q.source, *(name for name, _ in chain), q.target]
         self.nodes.update(chain)
-        self.edges += zip(names, names[1:])
+        self.edges += itertools.pairwise(names)
 
     def _flat(self, q: Projection, shape: Shape) -> list[tuple[str, Node]]:
         """A Flatten node where a matrix follows axes."""
@@ -77,7 +82,9 @@ class EdgeWriter:
         self, q: Projection, weight: Array, source: Shape, target: Population, bias: dict[str, Array | None]
     ) -> list[tuple[str, Node]]:
         if len(target.shape) > 1:
-            self.problems.append(f"projection {q.name}: a matrix into axes {target.shape}; NIR cannot unflatten")
+            self.problems.append(
+                f"projection {q.name}: a matrix into axes {target.shape}; NIR cannot unflatten"
+            )
         constant = bias.get(target.name)
         bias[target.name] = None
         if constant is None:
@@ -88,7 +95,9 @@ class EdgeWriter:
     def _identity(self, q: Projection, weight: Array, source: Shape, target: Shape) -> list[tuple[str, Node]]:
         made: list[tuple[str, Node]] = []
         if (weight != 1).any():
-            scale = np.broadcast_to(weight.reshape(()) if weight.size == 1 else weight.reshape(source), source)
+            scale = np.broadcast_to(
+                weight.reshape(()) if weight.size == 1 else weight.reshape(source), source
+            )
             made.append((q.name, Node("Scale", {"scale": np.ascontiguousarray(scale)})))
         if source != target:
             made += self._flat(q, source)
@@ -109,7 +118,11 @@ class EdgeWriter:
             value = float(weight.reshape(()))
             named = {1.0: "SumPool2d", float(np.float32(1 / np.prod(kernel))): "AvgPool2d"}.get(value)
             if axes == 2 and named and pads[:2] == pads[2:]:
-                values = {"kernel_size": np.array(kernel), "stride": np.array(stride), "padding": np.array(pads[:2])}
+                values = {
+                    "kernel_size": np.array(kernel),
+                    "stride": np.array(stride),
+                    "padding": np.array(pads[:2]),
+                }
                 return [(q.name, Node(named, values))]
             eye = np.eye(source[0], dtype=np.float64).reshape(source[0], source[0], *ones)
             weight = np.ascontiguousarray(np.broadcast_to(eye * value, (source[0], source[0], *kernel)))
@@ -118,22 +131,34 @@ class EdgeWriter:
         weight, pads, dilation = square(ungrouped(weight, int(q.attributes.get("group", 1))), pads, dilation)
         constant = bias.get(target.name)
         channel = np.zeros(target.shape[0], weight.dtype)
-        if constant is not None and (constant == constant.reshape(target.shape[0], -1)[:, :1].reshape(-1, *ones)).all():
+        if (
+            constant is not None
+            and (constant == constant.reshape(target.shape[0], -1)[:, :1].reshape(-1, *ones)).all()
+        ):
             channel = _narrow(constant.reshape(target.shape[0], -1)[:, 0])
             bias[target.name] = None
-        values: dict[str, Any] = {"weight": weight, "groups": 1, "bias": channel}
+        filled: dict[str, Any] = {"weight": weight, "groups": 1, "bias": channel}
         if axes == 1:
-            values |= {"input_shape": source[1], "stride": stride[0], "padding": pads[0], "dilation": dilation[0]}
+            filled |= {
+                "input_shape": source[1],
+                "stride": stride[0],
+                "padding": pads[0],
+                "dilation": dilation[0],
+            }
         else:
-            values |= {"input_shape": np.array(source[1:]), "stride": np.array(stride)}
-            values |= {"padding": np.array(pads[:2]), "dilation": np.array(dilation)}
-        return [(q.name, Node(f"Conv{axes}d", values))]
+            filled |= {"input_shape": np.array(source[1:]), "stride": np.array(stride)}
+            filled |= {"padding": np.array(pads[:2]), "dilation": np.array(dilation)}
+        return [(q.name, Node(f"Conv{axes}d", filled))]
 
     def _separate_bias(self, p: Population, value: Array) -> None:
         """A constant that no node of the target's carries: a matrix of zeros with that constant."""
-        feeds = sorted(q.source for q in self.net.into(p.name) if len(self.net.population(q.source).shape) == 1)
+        feeds = sorted(
+            q.source for q in self.net.into(p.name) if len(self.net.population(q.source).shape) == 1
+        )
         if len(p.shape) > 1 or not feeds:
-            self.problems.append(f"population {p.name}: a constant that differs within channels, or has no input")
+            self.problems.append(
+                f"population {p.name}: a constant that differs within channels, or has no input"
+            )
             return
         name, zero = f"{p.name}.bias", np.zeros((p.size, self.net.population(feeds[0]).size), np.float32)
         self.nodes[name] = Node("Affine", {"weight": zero, "bias": _narrow(value.reshape(-1))})
@@ -165,7 +190,8 @@ def square(weight: Array, pads: Shape, dilation: Shape) -> tuple[Array, Shape, S
     if pads[:axes] == pads[axes:] and len(set(zip(sides, dilation))) == 1:
         return weight, pads, dilation
     plain = np.zeros((*weight.shape[:2], *((k - 1) * d + 1 for k, d in zip(sides, dilation))), weight.dtype)
-    plain[(..., *(slice(None, None, d) for d in dilation))] = weight
+    taps: tuple[Any, ...] = (..., *(slice(None, None, d) for d in dilation))
+    plain[taps] = weight
     side = max(max(k + abs(pads[i] - pads[axes + i]) for i, k in enumerate(plain.shape[2:])), 1)
     begin, grown = [], []
     for i, k in enumerate(plain.shape[2:]):

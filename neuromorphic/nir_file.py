@@ -53,7 +53,11 @@ class NirNet(SpikingNet):
 
 
 def read_nir(
-    path: str | Path, dt_s: float, graded_inputs: bool = True, bias: str = "source", slower_cycles: bool = False
+    path: str | Path,
+    dt_s: float,
+    graded_inputs: bool = True,
+    bias: str = "source",
+    slower_cycles: bool = False,
 ) -> NirNet:
     """A .nir file as a real-valued SpikingNet with steps of dt_s seconds.
 
@@ -89,7 +93,9 @@ def lower(graph: Graph, name: str, dt_s: float, options: NirOptions) -> NirNet:
     edges: list[Edge] = [(p[0], entry.get(p[-1], p[-1]), steps[p]) for p in maps]
     edges += [(e, n, 0) for n, e in entry.items() if e != n]
     ring = rings(edges)
-    edges = [(a, b, max(d, 1) if a == b or ((a, b) in ring and options.slower_cycles) else d) for a, b, d in edges]
+    edges = [
+        (a, b, max(d, 1) if a == b or ((a, b) in ring and options.slower_cycles) else d) for a, b, d in edges
+    ]
     depth = depths([p.name for p in populations], edges)
     by_name = {p.name: p for p in populations}
     made: list[Projection] = []
@@ -107,7 +113,9 @@ def lower(graph: Graph, name: str, dt_s: float, options: NirOptions) -> NirNet:
         populations = [_rested(p, depth.get(p.name, 0), dt_s) for p in populations]
     populations.sort(key=lambda p: (depth.get(p.name, 0), p.name))
     made.sort(key=lambda p: (depth[p.target], p.name))
-    net = NirNet(name, dt_s, tuple(populations), tuple(made + biases), inputs, outputs, graph=graph, options=options)
+    net = NirNet(
+        name, dt_s, tuple(populations), tuple(made + biases), inputs, outputs, graph=graph, options=options
+    )
     net.check()
     return net
 
@@ -185,7 +193,7 @@ def _neurons(name: str, node: Node, shape: tuple[int, ...], dt_s: float) -> list
 
 
 def _readouts(graph: Graph, populations: list[Population], dt_s: float) -> dict[str, str]:
-    """Outputs that a single neuron does not feed directly: a relay (LI with tau = dt) each, added to the populations."""
+    """Outputs that a single neuron does not feed directly: a relay (LI with tau = dt) each, appended."""
     relays: dict[str, str] = {}
     for name, node in sorted(graph.nodes.items()):
         if node.kind != "Output":
@@ -205,7 +213,7 @@ def _rested(p: Population, depth: int, dt_s: float) -> Population:
 
 
 def _named(graph: Graph, path: Path_, maps: Mapping[Path_, Any]) -> str:
-    """A projection's name: its nodes, those that hold weights where there are any, and its ends where these are shared."""
+    """A projection's name: its nodes, only those with weights if any; its ends too where nodes are shared."""
     inner = path[1:-1]
     heavy = tuple(n for n in inner if "weight" in graph.nodes[n].values) or inner
     if not inner:
@@ -235,7 +243,9 @@ def _biases(
                     into = entry.get(b, b)
                     total[into] = total.get(into, 0) + x.reshape(known[into].shape)
     if options.bias == "source":
-        made = [bias_projection(f"{name}.bias", known[name], x, depth[name]) for name, x in sorted(total.items())]
+        made = [
+            bias_projection(f"{name}.bias", known[name], x, depth[name]) for name, x in sorted(total.items())
+        ]
         return populations + ([bias_source(dt_s)] if made else []), made
     changed = [
         Population(p.name, p.neuron, p.shape,

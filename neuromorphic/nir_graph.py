@@ -35,7 +35,12 @@ STATELESS: Final[Mapping[str, tuple[str, ...]]] = {
     "AvgPool2d": ("kernel_size", "stride", "padding"),
     "Delay": ("delay",),
 }
-FIELDS: Final[Mapping[str, tuple[str, ...]]] = {"Input": ("shape",), "Output": ("shape",), **NEURONS, **STATELESS}
+FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Input": ("shape",),
+    "Output": ("shape",),
+    **NEURONS,
+    **STATELESS,
+}
 POSITIVE: Final = ("tau", "tau_syn", "tau_mem", "stride", "dilation", "kernel_size", "groups")
 
 
@@ -109,11 +114,17 @@ def _tree(group: Any) -> dict[str, Any]:
 
 
 def _flatten(
-    prefix: str, tree: Mapping[str, Any], nodes: dict[str, Node], edges: list[tuple[str, str]], problems: list[str]
+    prefix: str,
+    tree: Mapping[str, Any],
+    nodes: dict[str, Node],
+    edges: list[tuple[str, str]],
+    problems: list[str],
 ) -> None:
     """Nodes and edges of a graph and of those in it; a subgraph's Input and Output dissolve into its edges."""
     inner, listed = tree.get("nodes", {}), tree.get("edges", np.zeros((0, 2)))
-    pairs = [tuple(x.decode() if isinstance(x, bytes) else str(x) for x in pair) for pair in np.asarray(listed)]
+    pairs = [
+        tuple(x.decode() if isinstance(x, bytes) else str(x) for x in pair) for pair in np.asarray(listed)
+    ]
     doors: dict[str, dict[str, str]] = {}
     for name, node in sorted(inner.items()):
         full, kind = prefix + name, str(node.get("type")) if isinstance(node, dict) else "?"
@@ -122,7 +133,9 @@ def _flatten(
             for door in ("Input", "Output"):
                 found = [k for k, v in node.get("nodes", {}).items() if v.get("type") == door]
                 if len(found) != 1:
-                    problems.append(f"subgraph {full}: {len(found)} {door} nodes; an edge to it needs exactly one")
+                    problems.append(
+                        f"subgraph {full}: {len(found)} {door} nodes; an edge to it needs exactly one"
+                    )
                 else:
                     doors.setdefault(name, {})[door] = f"{full}.{found[0]}"
         else:
@@ -156,7 +169,9 @@ def _checked(
         problems += [f"node {name!r}: {text}" for text in _faults(node)]
     for a, b in edges:
         problems += [f"edge {a!r} -> {b!r}: no node {x!r}" for x in (a, b) if x not in nodes]
-    problems += [f"edge {a!r} -> {b!r} is there twice" for a, b in sorted({e for e in edges if edges.count(e) > 1})]
+    problems += [
+        f"edge {a!r} -> {b!r} is there twice" for a, b in sorted({e for e in edges if edges.count(e) > 1})
+    ]
     for door in ("Input", "Output"):
         if not any(n.kind == door for n in nodes.values()):
             problems.append(f"no {door} node")
@@ -246,7 +261,10 @@ def output_shape(node: Node, given: Shape) -> Shape:
     if node.kind.startswith("Conv") or node.kind.endswith("Pool2d"):
         kernel, stride, dilation, pads = window(node, given)
         axes = len(kernel)
-        if node.kind.startswith("Conv") and int(node.values["weight"].shape[1] * node.values["groups"]) != given[0]:
+        if (
+            node.kind.startswith("Conv")
+            and int(node.values["weight"].shape[1] * node.values["groups"]) != given[0]
+        ):
             raise InputError(f"{node.kind} with weight {node.values['weight'].shape} cannot take {given}")
         size = [(n + pads[i] + pads[axes + i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1
                 for i, n in enumerate(given[1:])]  # fmt: skip

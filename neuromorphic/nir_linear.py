@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from trine.devices.errors import InputError
-from trine.neuromorphic.engine.definition import projected
 from trine.neuromorphic.arithmetic import VARIANTS
+from trine.neuromorphic.engine.definition import projected
 from trine.neuromorphic.net import Array, Projection, Shape
 from trine.neuromorphic.nir_graph import Node, output_shape, window
 
@@ -43,13 +43,17 @@ def chain(nodes: Sequence[tuple[str, Node]], source: Shape) -> Linear:
         if node.kind == "Delay":
             delay = np.asarray(node.values["delay"], np.float64)
             if delay.size and (delay != delay.flat[0]).any():
-                raise InputError(f"node {name!r}: delays that differ between neurons; give each its own Delay node")
+                raise InputError(
+                    f"node {name!r}: delays that differ between neurons; give each its own Delay node"
+                )
             made = replace(made, delay_s=made.delay_s + float(delay.flat[0]) if delay.size else made.delay_s)
             continue
         target = output_shape(node, made.target)
         joined = _join(made, node, target)
         if joined is None:
-            joined = replace(made, kind="dense", weight=_matrix(nodes[: i + 1], source, target), attributes={})
+            joined = replace(
+                made, kind="dense", weight=_matrix(nodes[: i + 1], source, target), attributes={}
+            )
         made = replace(joined, target=target)
     return made
 
@@ -64,11 +68,13 @@ def _join(made: Linear, node: Node, target: Shape) -> Linear | None:
         return _scaled(made, np.asarray(values["scale"]))
     if node.kind in ("Affine", "Linear"):
         if made.kind == "identity":
-            weight = values["weight"] if plain and made.weight == 1 else values["weight"] * made.weight.reshape(-1)
+            weight = (
+                values["weight"] if plain and made.weight == 1 else values["weight"] * made.weight.reshape(-1)
+            )
             return replace(made, kind="dense", weight=weight, attributes={})
         return replace(made, weight=values["weight"] @ made.weight) if made.kind == "dense" else None
     kernel, stride, dilation, pads = window(node, made.target)
-    here = {"strides": stride, "pads": pads}
+    here: dict[str, Any] = {"strides": stride, "pads": pads}
     if node.kind.startswith("Conv"):
         here |= {"dilations": dilation, "group": int(values["groups"])}
         if plain:
@@ -106,9 +112,9 @@ def _conv_of_pool(made: Linear, weight: Array, here: dict[str, Any]) -> Linear |
     wide = np.zeros((*weight.shape[:2], *size), weight.dtype)
     for at in np.ndindex(*weight.shape[2:]):
         first = [i * d * s for i, d, s in zip(at, inner, stride)]
-        wide[(..., *(slice(f, f + p) for f, p in zip(first, kernel)))] += (weight * made.weight)[
-            (..., *(slice(i, i + 1) for i in at))
-        ]
+        spread: tuple[Any, ...] = (..., *(slice(f, f + p) for f, p in zip(first, kernel)))
+        tap: tuple[Any, ...] = (..., *(slice(i, i + 1) for i in at))
+        wide[spread] += (weight * made.weight)[tap]
     attributes = {
         "strides": tuple(a * s for a, s in zip(here["strides"], stride)),
         "pads": tuple(p * s for p, s in zip(here["pads"], stride * 2)),
@@ -125,9 +131,14 @@ def _pool_of_conv(made: Linear, kernel: Shape, stride: Shape, share: Any) -> Lin
     size = tuple((p - 1) * s + (k - 1) * d + 1 for p, s, k, d in zip(kernel, moved, weight.shape[2:], inner))
     wide = np.zeros((*weight.shape[:2], *size), weight.dtype)
     for at in np.ndindex(*kernel):
-        wide[(..., *(slice(i * s, i * s + (k - 1) * d + 1, d)
-                     for i, s, k, d in zip(at, moved, weight.shape[2:], inner)))] += weight  # fmt: skip
-    attributes = {**a, "strides": tuple(s * m for s, m in zip(stride, moved)), "dilations": (1,) * len(kernel)}
+        ends = zip(at, moved, weight.shape[2:], inner)
+        taps: tuple[Any, ...] = (..., *(slice(i * s, i * s + (k - 1) * d + 1, d) for i, s, k, d in ends))
+        wide[taps] += weight
+    attributes = {
+        **a,
+        "strides": tuple(s * m for s, m in zip(stride, moved)),
+        "dilations": (1,) * len(kernel),
+    }
     return replace(made, kind="conv", weight=wide, attributes=attributes)
 
 

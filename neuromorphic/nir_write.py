@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 
 from trine.devices.errors import InputError, MissingExtra
-from trine.neuromorphic.neuron import neuron
 from trine.neuromorphic.net import INPUT, Array, Population, Projection, SpikingNet
 from trine.neuromorphic.net_file import save_net, side_path
+from trine.neuromorphic.neuron import neuron
 from trine.neuromorphic.nir_edges import EdgeWriter
 from trine.neuromorphic.nir_file import OURS, NirNet, lower
 from trine.neuromorphic.nir_graph import FIELDS, NEURONS, STATELESS, Graph, Node
@@ -58,7 +58,9 @@ def to_graph(net: SpikingNet) -> tuple[Graph, tuple[str, ...]]:
     net.check()
     lost, never = _losses(net), _impossible(net)
     if never:
-        raise InputError(f"NIR has no node for parts of {net.name}, with or without losses:\n  " + "\n  ".join(never))
+        raise InputError(
+            f"NIR has no node for parts of {net.name}, with or without losses:\n  " + "\n  ".join(never)
+        )
     remembered = _remembered(net)
     if remembered is not None:
         return remembered, lost
@@ -93,25 +95,33 @@ def _losses(net: SpikingNet) -> tuple[str, ...]:
         start, leak = values.get("v_initial", np.zeros(())), values.get("v_leak", np.zeros(()))
         drifts = leak.any() and depth > 0
         if drifts and not np.allclose(start, resting_start(p, depth, net.dt_s)):
-            lost.append(f"population {p.name}: drift towards v_leak, which begins {depth} steps before its input; in NIR "
-                        "both begin together")  # fmt: skip
+            lost.append(f"population {p.name}: drift towards v_leak, which begins {depth} steps before its input; "
+                        "in NIR both begin together")  # fmt: skip
         elif not drifts and start.any():
             lost.append(f"population {p.name}: membrane at the start; NIR's is 0")
         if p.neuron in ("AdaptiveLIF", "TrueNorth"):
-            what = "adaptation of the threshold" if p.neuron == "AdaptiveLIF" else "leak, floor and threshold rule (>=)"
+            what = (
+                "adaptation of the threshold"
+                if p.neuron == "AdaptiveLIF"
+                else "leak, floor and threshold rule (>=)"
+            )
             lost.append(f"population {p.name}: {what}; written as {_stand_in(p.neuron)}")
         for field in ("refractory_steps", "reset_interval", "integrate_steps"):
             if np.any(values.get(field, 0)):
                 lost.append(f"population {p.name}: {field} = {int(np.max(values[field]))}")
         if p.neuron == "CubaLIF" and (np.any(values.get("bias", 0)) or np.any(values.get("bias_mant", 0))):
-            lost.append(f"population {p.name}: bias behind the synapse; in NIR it passes the synapse and rises with it")
+            lost.append(
+                f"population {p.name}: bias behind the synapse; in NIR it passes the synapse and rises with it"
+            )
         elif depth > 0 and (np.any(values.get("bias", 0)) or np.any(values.get("bias_mant", 0))):
             lost.append(f"population {p.name}: bias from step 0 on, {depth} steps before its input; "
                         "in NIR both begin together")  # fmt: skip
     for q in net.projections:
         source = net.population(q.source)
         if q.graded and source.neuron not in (INPUT, "LI"):
-            lost.append(f"projection {q.name}: graded messages of {source.neuron}; NIR's spikes carry no value")
+            lost.append(
+                f"projection {q.name}: graded messages of {source.neuron}; NIR's spikes carry no value"
+            )
     return tuple(sorted(lost))
 
 
@@ -143,7 +153,11 @@ def _plain(p: Population, dt_s: float) -> Population:
     """Stand-ins for neurons that NIR has not."""
     keep = {k: v for k, v in p.parameters.items() if k not in ("tau_adapt_s", "adapt_step")}
     if p.neuron == "TrueNorth":
-        keep = {"r": 1 / dt_s, "v_threshold": p.parameters["threshold"], "v_reset": p.parameters.get("v_reset", 0.0)}
+        keep = {
+            "r": 1 / dt_s,
+            "v_threshold": p.parameters["threshold"],
+            "v_reset": p.parameters.get("v_reset", 0.0),
+        }
     return replace(p, neuron=_stand_in(p.neuron), parameters=keep)
 
 
@@ -154,10 +168,10 @@ def _real(p: Population, dt_s: float) -> Population:
     """
     v = neuron(p.neuron).values(p.parameters, True, dt_s)
     if p.neuron == "TrueNorth":
-        real = {"r": 1 / dt_s, "v_threshold": v["threshold"], "v_reset": v["v_reset"], "bias": v["leak"]}
-        return replace(p, neuron="IF", parameters=real)
+        simple = {"r": 1 / dt_s, "v_threshold": v["threshold"], "v_reset": v["v_reset"], "bias": v["leak"]}
+        return replace(p, neuron="IF", parameters=simple)
     bias = v["bias_mant"] * 2.0 ** v["bias_exp"] / 64
-    real: dict[str, Any] = {"bias": bias} if p.neuron != "LI" else {"bias": bias}
+    real: dict[str, Any] = {"bias": bias}
     if "vth" in v:
         real["v_threshold"] = v["vth"].astype(np.float64)
     decay = v.get("dv", np.zeros((), np.int64))
@@ -216,7 +230,8 @@ def _updated(node: Node, name: str, net: SpikingNet) -> Node:
         return Node("Threshold", {"threshold": np.asarray(p.parameters["v_threshold"])})
     if node.kind == "CubaLI":
         synapse = net.population(f"{name}.syn").parameters
-        return Node("CubaLI", {**_fields(OURS["LI"], p, "tau_mem"), "tau_syn": synapse["tau_mem_s"], "w_in": synapse["r"]})  # fmt: skip
+        first = {"tau_syn": synapse["tau_mem_s"], "w_in": synapse["r"]}
+        return Node("CubaLI", {**_fields(OURS["LI"], p, "tau_mem"), **first})
     return Node(node.kind, {**node.values, **_fields(OURS[node.kind], p)})
 
 
@@ -253,9 +268,13 @@ def _store(graph: Graph, path: Path) -> None:
             shape = np.asarray(node.values["shape"])
             values = {f"{node.kind.lower()}_type": {node.kind.lower(): shape}}
         elif node.kind == "Flatten":
-            values["input_type"] = {"input": np.asarray(values["input_type"])} if "input_type" in values else None
+            values["input_type"] = (
+                {"input": np.asarray(values["input_type"])} if "input_type" in values else None
+            )
         nodes[name] = classes[node.kind](**values)
-    checked = all(n.kind not in STATELESS or int(np.max(n.values.get("groups", 1))) == 1 for n in graph.nodes.values())
+    checked = all(
+        n.kind not in STATELESS or int(np.max(n.values.get("groups", 1))) == 1 for n in graph.nodes.values()
+    )
     made = nir.NIRGraph(nodes=nodes, edges=list(graph.edges), metadata={}, type_check=checked)
     nir.write(str(path), made)
 
@@ -276,4 +295,4 @@ def same_graph(a: Graph, b: Graph) -> list[str]:
 
 
 def _same_value(a: Array | None, b: Array | None) -> bool:
-    return a is None and b is None or (a is not None and b is not None and np.array_equal(a, b))
+    return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))

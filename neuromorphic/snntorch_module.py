@@ -16,15 +16,21 @@ from trine.neuromorphic.timing import arrivals
 Values = Mapping[str, Mapping[str, Array]]
 
 
-def build(net: SpikingNet, values: Values, lag: Mapping[str, int], constants: Set[str], dtype: Any) -> SnnTorchNet:
+def build(
+    net: SpikingNet, values: Values, lag: Mapping[str, int], constants: Set[str], dtype: Any
+) -> SnnTorchNet:
     """The module, in evaluation mode. values: checked float parameters; lag: delays without pipeline, in steps."""
-    return SnnTorchNet(net, values, lag, constants, dtype).eval()
+    module = SnnTorchNet(net, values, lag, constants, dtype)
+    module.eval()
+    return module
 
 
-class SnnTorchNet(torch.nn.Module):
+class SnnTorchNet(torch.nn.Module):  # type: ignore[misc]  # torch is untyped to mypy here
     """Populations in an order in which every undelayed message is there in time; delayed ones from memory."""
 
-    def __init__(self, net: SpikingNet, values: Values, lag: Mapping[str, int], constants: Set[str], dtype: Any) -> None:
+    def __init__(
+        self, net: SpikingNet, values: Values, lag: Mapping[str, int], constants: Set[str], dtype: Any
+    ) -> None:
         super().__init__()
         self.net, self.lag, self.dtype, self.depth = net, dict(lag), dtype, arrivals(net)
         self.order = _order(net, lag, constants)
@@ -33,11 +39,10 @@ class SnnTorchNet(torch.nn.Module):
         self.rest: dict[str, Mapping[str, torch.Tensor]] = {}
         for name in self.order:
             self.layers[_key(name)], self.rest[name] = _layer(net, name, values[name], dtype)
-        self.weights = torch.nn.ParameterDict({
-            _key(q.name): torch.nn.Parameter(torch.as_tensor(np.asarray(q.weight) * 2.0**q.weight_exponent, dtype=dtype),
-                                             requires_grad=False)
-            for q in net.projections
-        })  # fmt: skip
+        self.weights = torch.nn.ParameterDict()
+        for q in net.projections:
+            weight = torch.as_tensor(np.asarray(q.weight) * 2.0**q.weight_exponent, dtype=dtype)
+            self.weights[_key(q.name)] = torch.nn.Parameter(weight, requires_grad=False)
 
     def forward(self, inputs: Any) -> dict[str, torch.Tensor]:
         """As `to_snntorch` says."""
@@ -74,7 +79,9 @@ class SnnTorchNet(torch.nn.Module):
                 total = total + _apply(q, self.weights[_key(q.name)], message, shape)
         return total
 
-    def _advance(self, name: str, current: torch.Tensor, state: dict[str, tuple[torch.Tensor, ...]]) -> torch.Tensor:
+    def _advance(
+        self, name: str, current: torch.Tensor, state: dict[str, tuple[torch.Tensor, ...]]
+    ) -> torch.Tensor:
         """One step of one layer; its message."""
         p, rest = self.net.population(name), self.rest[name]
         one = torch.ones_like(current)
@@ -85,7 +92,9 @@ class SnnTorchNet(torch.nn.Module):
         return new[-1] if p.neuron == "LI" else spikes
 
 
-def _layer(net: SpikingNet, name: str, v: Mapping[str, Array], dtype: Any) -> tuple[Any, dict[str, torch.Tensor]]:
+def _layer(
+    net: SpikingNet, name: str, v: Mapping[str, Array], dtype: Any
+) -> tuple[Any, dict[str, torch.Tensor]]:
     """A snntorch layer whose membrane is ours less v_reset, its input gain, its constant drive and its start."""
     p, dt = net.population(name), net.dt_s
 
@@ -101,8 +110,15 @@ def _layer(net: SpikingNet, name: str, v: Mapping[str, Array], dtype: Any) -> tu
     rest = {"mem": tensor(v["v_initial"] - reset)}
     if p.neuron == "CubaLIF":
         slow = dt / v["tau_syn_s"]
-        layer = snntorch.Synaptic(tensor(1 - slow), tensor(1 - rate), tensor(theta), reset_mechanism=how, reset_delay=False)
-        rest = {"syn": tensor(drive), **rest, "gain": tensor(slow * v["w_in"] * gain), "drive": tensor(slow * drive)}
+        layer = snntorch.Synaptic(
+            tensor(1 - slow), tensor(1 - rate), tensor(theta), reset_mechanism=how, reset_delay=False
+        )
+        rest = {
+            "syn": tensor(drive),
+            **rest,
+            "gain": tensor(slow * v["w_in"] * gain),
+            "drive": tensor(slow * drive),
+        }
         return layer, rest
     layer = snntorch.Leaky(tensor(1 - rate), tensor(theta), reset_mechanism=how, reset_delay=False)
     return layer, {**rest, "gain": tensor(gain), "drive": tensor(drive)}

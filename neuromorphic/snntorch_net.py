@@ -138,7 +138,9 @@ class _Maker:
         else:
             m = chain(self.pending, source.shape)
             title = self.pending[-1][0] if self.pending else f"{source.name}->{label}"
-            wiring.append(Projection(title, source.name, label, m.kind, m.weight, m.attributes, graded=graded))
+            wiring.append(
+                Projection(title, source.name, label, m.kind, m.weight, m.attributes, graded=graded)
+            )
             self.depth += 1
         population, extra = _population(label, module, kind, shape, self.dt_s)
         self.populations.append(population)
@@ -158,7 +160,9 @@ class _Maker:
         self.projections.append(Projection(f"{label}.recurrent", label, label, "dense", _array(inner.weight)))
         return _array(inner.bias).astype(np.float64) if inner.bias is not None else np.zeros(p.shape)
 
-    def _maximum(self, label: str, shape: Shape, bias: Array, wiring: list[Projection], graded: bool) -> Array:
+    def _maximum(
+        self, label: str, shape: Shape, bias: Array, wiring: list[Projection], graded: bool
+    ) -> Array:
         """max(a, b) = b + max(0, a - b): a sigma-delta rectifier fed with changes, an integrator that sums what it
         sends, and b itself, two steps later. Returns the constant of b."""
         source, pool, dt = self.last, self.pooled, self.dt_s
@@ -228,7 +232,9 @@ def _node(module: Any, kind: str) -> Node:
     raise InputError("no counterpart in a SpikingNet")
 
 
-def _population(label: str, module: Any, kind: str, shape: Shape, dt_s: float) -> tuple[Population, list[Projection]]:
+def _population(
+    label: str, module: Any, kind: str, shape: Shape, dt_s: float
+) -> tuple[Population, list[Projection]]:
     """A snnTorch neuron layer: the population, and the synapses onto itself that its late reset is."""
     if module.inhibition or module.state_quant or float(module.graded_spikes_factor) != 1:
         raise InputError("inhibition, state_quant and graded_spikes_factor are not carried over")
@@ -254,7 +260,11 @@ def _population(label: str, module: Any, kind: str, shape: Shape, dt_s: float) -
     name = "CubaLIF" if "tau_syn_s" in kept else "LIF" if "tau_mem_s" in kept else "IF"
     if late and reset == "subtraction":
         reset = "none"
-        extra = [Projection(f"{label}.reset", label, label, "identity", -theta.reshape(-1) if theta.ndim else -theta)]
+        extra = [
+            Projection(
+                f"{label}.reset", label, label, "identity", -theta.reshape(-1) if theta.ndim else -theta
+            )
+        ]
     return Population(label, name, shape, kept, reset), extra
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from trine.devices.errors import InputError
-from trine.neuromorphic.net import INPUT, Population, Projection, SpikingNet
+from trine.neuromorphic.net import INPUT, Array, Population, Projection, SpikingNet
 
 Edge = tuple[str, str, int]  # source, target, steps of delay
 
@@ -101,17 +101,21 @@ def is_bias_source(net: SpikingNet, p: Population) -> bool:
     return after > values["v_threshold"] and values.get("v_initial", 0.0) >= values.get("v_reset", 0.0)
 
 
-def resting_start(p: Population, depth: int, dt_s: float) -> object:
+def resting_start(p: Population, depth: int, dt_s: float) -> Array:
     """v_initial with which a membrane that drifts towards v_leak is at 0 when its first input arrives, `depth` steps
     after the start; 0 where there is no such value, or where it would spike on the way."""
     leak = np.asarray(p.parameters.get("v_leak", 0.0), np.float64)
     if not leak.any() or depth < 1:
-        return 0.0
+        return np.zeros(())
     keep = 1 - dt_s / np.asarray(p.parameters["tau_mem_s"], np.float64)
     if (keep <= 0).any():
-        return 0.0
+        return np.zeros(())
     start = leak * (1 - keep ** float(-depth))
-    return 0.0 if (start > np.asarray(p.parameters.get("v_threshold", np.inf))).any() else start
+    return (
+        np.zeros(())
+        if (start > np.asarray(p.parameters.get("v_threshold", np.inf))).any()
+        else np.asarray(start)
+    )
 
 
 def bias_source(dt_s: float) -> Population:
@@ -119,7 +123,7 @@ def bias_source(dt_s: float) -> Population:
     return Population("one", "IF", (1,), {"r": 1.0 / dt_s, "bias": 1.0, "v_threshold": 0.5}, "zero")
 
 
-def bias_projection(name: str, target: Population, current: object, depth: int, dtype: object = np.float64) -> Projection:
+def bias_projection(name: str, target: Population, current: Array, depth: int) -> Projection:
     """A constant current into a population from the step on at which its first input arrives."""
     weight = np.broadcast_to(np.asarray(current, np.float64), target.shape).reshape(-1, 1)
     return Projection(name, "one", target.name, "dense", np.ascontiguousarray(weight), delay_steps=depth - 1)

@@ -42,7 +42,7 @@ class Recipe:
     rr_noise: float = 0.02
     shift: int = 3
     # Added to the logit of N after training, chosen by `folds.py`.
-    normal_offset: float = 0.0
+    normal_offset: float = 0.75
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Line:
     def digits(self, steps: Array) -> Array:
         """What each neuron has to send for whole inputs: 0 .. 2^bits - 1."""
         size = np.maximum(steps * self.sign, 0)
-        return (size >> self.shift) & ((1 << self.bits) - 1)
+        return np.asarray((size >> self.shift) & ((1 << self.bits) - 1))
 
 
 def digit_bits(levels: int) -> int:

@@ -1,7 +1,8 @@
 """Real weights to a chip's whole ones: a unit for each layer, an exponent for each path, and bounds that are proved.
 
 A layer's unit is the finest that keeps the worst possible membrane, over all inputs, within the chip's bits: then no
-sum wraps or clips on the way, in whatever order spikes arrive.
+sum wraps or clips on the way, in whatever order spikes arrive. Graded activations have no upper end: theirs is proved
+for activations up to twice those of the calibration examples.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from trine.neuromorphic.arithmetic import ACTIVATION_SHIFT
 from trine.neuromorphic.conversion.layers import FIRE, MAXIMUM, Layer, Term
 from trine.neuromorphic.conversion.levels import LevelNet
 from trine.neuromorphic.conversion.quantised import CountLayer, QuantisedNetwork, Synapses
+
+# Counts without upper end (graded messages): twice the 511 that the calibration examples reach at most.
+UNBOUNDED = 1022.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,9 @@ class Limits:
         return int((1 << (self.membrane_bits - 1 - ACTIVATION_SHIFT)) - 1)
 
 
-def fix(levels: LevelNet, limits: Limits, shifts: Mapping[str, int], power_of_two: bool = False) -> QuantisedNetwork:
+def fix(
+    levels: LevelNet, limits: Limits, shifts: Mapping[str, int], power_of_two: bool = False
+) -> QuantisedNetwork:
     """Whole numbers for a `LevelNet`. shifts: exponent that an input's highest digit takes already.
 
     power_of_two: thresholds are powers of two. Raises InputError where a layer's weights are all zero or cannot meet
@@ -66,8 +72,7 @@ def fix(levels: LevelNet, limits: Limits, shifts: Mapping[str, int], power_of_tw
             continue
         layers.append(made)
         scales[layer.name] = made.scale
-        top = worst(made, largest) / made.theta
-        largest[layer.name] = top if made.levels is None else made.levels
+        largest[layer.name] = UNBOUNDED if made.levels is None else made.levels
     if problems:
         raise InputError("no whole numbers can be found:\n  " + "\n  ".join(problems))
     shapes = {t.name: t.shape for t in levels.net.inputs}
@@ -92,7 +97,7 @@ def _absolute(term: Term, gain: float) -> Array:
     if term.kind == "identity":
         return np.asarray(w * gain)
     sums = w.reshape(len(w), -1).sum(axis=1) * gain
-    return sums.reshape(-1, *([1] * (term.weight.ndim - 2))) if term.kind == "conv" else sums
+    return np.asarray(sums.reshape(-1, *([1] * (term.weight.ndim - 2))) if term.kind == "conv" else sums)
 
 
 def _fixed(
@@ -114,22 +119,23 @@ def _fixed(
     for g, t in zip(grids, real):
         room = limits.exponent - shifts.get(t.source, 0)
         if room < 0:
-            return f"input {t.source} needs a shift of {shifts[t.source]}, the chip has {limits.exponent}: fewer input bits"
+            needed = shifts[t.source]
+            return f"input {t.source} needs a shift of {needed}, the chip has {limits.exponent}: use fewer input bits"
         finest = max(finest, g / 2.0**room)
     unit = max(min(g for g in grids if g), finest)
-    if power_of_two and scale:
-        unit = scale / 2.0 ** np.floor(np.log2(scale / unit))
     for _ in range(8):
         made = _whole(layer, real, grids, unit, limits, scale, levels.levels.get(layer.name), power_of_two)
         over = worst(made, largest) / limits.room
         if over <= 1:
             break
-        unit *= 2.0 if power_of_two else over * 1.001
+        unit *= over * 1.001
     else:
         return "its sums exceed the chip's membrane at any scale"
     if layer.role == FIRE and made.theta < 1:
-        return (f"threshold {scale:.4g} rounds to 0 in units of {unit:.4g} (largest weight {top * limits.largest:.4g}): "
-                "the layer's weights dwarf its activations")  # fmt: skip
+        return (
+            f"threshold {scale:.4g} rounds to 0 in units of {unit:.4g} (largest weight {top * limits.largest:.4g}), "
+            "so that every input would make it spike: its weights dwarf its activations; train it with weight decay"
+        )
     return made
 
 
@@ -139,6 +145,8 @@ def _whole(
 ) -> CountLayer:  # fmt: skip
     """Round everything to a unit."""
     theta = round(scale / unit) if layer.role == FIRE else 1
+    if power_of_two and theta > 1:
+        theta = 1 << (theta.bit_length() - 1)  # a finer count, up to twice as many
     synapses = []
     for t, grid in zip(real, grids):
         exponent = max(0, int(np.ceil(np.log2(grid / unit) - 1e-9))) if grid else 0
@@ -147,7 +155,10 @@ def _whole(
     bias = np.rint(layer.bias / unit * (1 << ACTIVATION_SHIFT)).astype(np.int64)
     if np.isfinite(layer.ceiling) and levels is not None and scale:
         levels = max(1, min(levels, int(np.floor(layer.ceiling / scale + 0.5))))
-    return CountLayer(layer.name, layer.tensor, layer.shape, tuple(synapses), bias, max(theta, 0), levels, unit, layer.role)
+    return CountLayer(
+        layer.name, layer.tensor, layer.shape, tuple(synapses), bias, max(theta, 0), levels, unit, layer.role,
+        not power_of_two,
+    )  # fmt: skip
 
 
 def _maximum(layer: Layer, levels: LevelNet, scale: float) -> CountLayer:

@@ -40,7 +40,7 @@ class InputLevels:
 
 @dataclass(frozen=True)
 class LevelNet:
-    """Layers with coarse activations, weights still real. levels: T by layer (None: no upper end); scales: one count."""
+    """Layers with coarse activations, weights real. levels: T by layer (None: no upper end); scales: of one count."""
 
     net: LayerNet
     inputs: Mapping[str, InputLevels]
@@ -49,7 +49,9 @@ class LevelNet:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Real values of every layer and input, [n, *shape] float32."""
-        values = {k: (code.encode(inputs[k]) * code.step).astype(np.float32) for k, code in self.inputs.items()}
+        values = {
+            k: (code.encode(inputs[k]) * code.step).astype(np.float32) for k, code in self.inputs.items()
+        }
         for layer in self.net.layers:
             values[layer.name] = self.activate(layer, summed(layer, values))
         return values
@@ -104,7 +106,9 @@ def find_levels(
     """
     codes = input_levels(net, samples, input_bits)
     fine: dict[str, Array] = {k: np.asarray(samples[k], np.float32) for k in codes}
-    rough: dict[str, Array] = {k: (c.encode(samples[k]) * c.step).astype(np.float32) for k, c in codes.items()}
+    rough: dict[str, Array] = {
+        k: (c.encode(samples[k]) * c.step).astype(np.float32) for k, c in codes.items()
+    }
     scales: dict[str, float] = {k: c.step for k, c in codes.items()}
     layers: list[Layer] = []
     silent_layers: list[str] = []
@@ -113,11 +117,15 @@ def find_levels(
         wanted = summed(layer, fine)
         made = refitted(layer, rough, wanted) if refit and layer.role != MAXIMUM else layer
         z = summed(made, rough)
-        fine[layer.name] = np.clip(wanted, 0, layer.ceiling).astype(np.float32) if layer.role == FIRE else wanted
+        fine[layer.name] = (
+            np.clip(wanted, 0, layer.ceiling).astype(np.float32) if layer.role == FIRE else wanted
+        )
         rough[layer.name] = z
         if layer.role == FIRE:
             if fine[layer.name].max() <= 0:
-                silent_layers.append(f"layer {layer.name}: no calibration example makes it answer; its threshold would be zero")
+                silent_layers.append(
+                    f"layer {layer.name}: no calibration example makes it answer; its threshold would be zero"
+                )
                 continue
             scale, made = fitted_scale(made, z, fine[layer.name], levels[layer.name])
             scales[layer.name] = scale
@@ -171,7 +179,8 @@ def refitted(layer: Layer, rough: Mapping[str, Array], wanted: Array) -> Layer:
     solved = np.linalg.solve(gram + np.diag(pull), moment + pull[:, None] * trained).T
     ends = np.cumsum([0, *sizes])
     terms = tuple(
-        replace(t, weight=solved[:, a:b].reshape(t.weight.shape)) for t, a, b in zip(layer.terms, ends, ends[1:])
+        replace(t, weight=solved[:, a:b].reshape(t.weight.shape))
+        for t, a, b in zip(layer.terms, ends, ends[1:])
     )
     return replace(layer, terms=terms, bias=solved[:, -1].reshape(layer.bias.shape))
 

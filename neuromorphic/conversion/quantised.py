@@ -3,7 +3,8 @@
     count = clip(floor((S + theta/2) / theta), 0, T),   S = bias + sum over synapses of (w count << exponent)
 
 S is held in 1/64 of a weight unit, as Loihi's membrane is (`arithmetic.ACTIVATION_SHIFT`); theta is whole. The last
-layer keeps its S. All sums are bounded when the network is made, so float32 products of whole numbers are exact.
+layer keeps its S. Sums of counts with an upper end are bounded when the network is made, so that float32 products of
+whole numbers are exact; others are computed in float64.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from trine.neuromorphic.conversion.layers import FIRE, MAXIMUM, Term, apply, poo
 from trine.neuromorphic.conversion.levels import InputLevels
 
 BATCH = 256
-EXACT = 1 << 24  # float32 holds every whole number up to here
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class CountLayer:
     """One layer. tensor: the graph's activation. bias: int64, in 1/64 weight units, broadcasts to shape.
 
     theta: weight units a count; levels: T, or None where counts have no upper end. unit: real value of one weight
-    unit of S; one count is theta * unit. role: FIRE, MAXIMUM or READOUT.
+    unit of S; one count is theta * unit. role: FIRE, MAXIMUM or READOUT. bounded: all sums fit float32.
     """
 
     name: str
@@ -56,6 +56,7 @@ class CountLayer:
     levels: int | None
     unit: float
     role: str
+    bounded: bool = True
 
     @property
     def scale(self) -> float:
@@ -65,8 +66,9 @@ class CountLayer:
     def membrane(self, values: Mapping[str, Array]) -> Array:
         """S in 1/64 weight units for counts of the sources, int64 [n, *shape]."""
         total = np.broadcast_to(self.bias, (len(next(iter(values.values()))), *self.shape)).astype(np.int64)
+        wide = np.float32 if self.bounded else np.float64
         for s in self.synapses:
-            sums = apply(s.term, values[s.source], self.shape, s.weight.astype(np.float32))
+            sums = apply(s.term, values[s.source], self.shape, s.weight.astype(wide))
             total = total + (sums.astype(np.int64) << (s.exponent + ACTIVATION_SHIFT))
         return total
 
@@ -74,7 +76,7 @@ class CountLayer:
         """Counts of a membrane, int64."""
         whole = self.theta << ACTIVATION_SHIFT
         counts = (membrane + whole // 2) // whole
-        return np.clip(counts, 0, self.levels)
+        return np.asarray(np.clip(counts, 0, self.levels))
 
     def run(self, values: Mapping[str, Array]) -> Array:
         """Counts, or the membrane of a readout."""

@@ -3,10 +3,10 @@
 exact   A layer takes spikes for T steps, then fires for T steps: its count is the quantised network's, by arithmetic
         (IF, reset by subtraction, membrane starting at bias + theta/2). Latency: layers x T. Of consecutive spikes the
         greatest count of a window is their OR, so maximum pooling is exact too.
-rate    Layers fire while they take (QCFS, arXiv 2303.04347), `lag` steps behind (extra steps as in Hao et al. 2023, SRP).
-        A pair of gate neurons a layer opens it by one strong synapse and closes it T steps later: before that it can
-        only take. Negative bias lies in the starting membrane, positive bias comes in T + lag equal parts. lag = T - 1 would
-        be exact; small lags save time, and counts differ.
+rate    Layers fire while they take (QCFS, arXiv 2303.04347), `lag` steps behind (extra steps as in SRP, Hao et al.
+        2023). Gate neurons open a layer by a strong synapse and close it T steps later: before that it can only take.
+        Negative bias lies in the starting membrane, positive bias comes in T + lag equal parts. lag = T - 1 would be
+        exact; small lags save time, and counts differ.
 sigma_delta   Graded messages (Loihi 2): each layer sends its activation, a shifted whole number, as soon as its sum is
         there. Biases come from a neuron that sends 1, as late as the layer is deep, so that a message is final.
 """
@@ -52,7 +52,7 @@ class Spiking:
     gates: Mapping[str, tuple[int, ...]]
 
     def encode(self, whole: Mapping[str, Array]) -> dict[str, Array]:
-        """Input messages [n, steps, *shape] by input population, for inputs in whole steps (`QuantisedNetwork.encode`)."""
+        """Input messages [n, steps, *shape] by population, for inputs in whole steps (`QuantisedNetwork.encode`)."""
         count = len(next(iter(whole.values())))
         given: dict[str, Array] = {}
         for line in self.lines:
@@ -64,7 +64,9 @@ class Spiking:
             else:
                 spread = evenly if self.scheme == "rate" else at_once
                 trained = spread(line.digits(whole[line.source]), self.levels)
-                train = np.concatenate([np.zeros((count, begin, *trained.shape[2:]), np.uint8), trained], axis=1)
+                train = np.concatenate(
+                    [np.zeros((count, begin, *trained.shape[2:]), np.uint8), trained], axis=1
+                )
             given[line.name] = train
         for name, steps in self.gates.items():
             train = np.zeros((count, self.steps, len(steps)), np.uint8)
@@ -75,7 +77,9 @@ class Spiking:
         return given
 
 
-def spiking(network: QuantisedNetwork, scheme: str, lag: int = 1, dt_s: float = 1e-3, arithmetic: str = "lava") -> Spiking:
+def spiking(
+    network: QuantisedNetwork, scheme: str, lag: int = 1, dt_s: float = 1e-3, arithmetic: str = "lava"
+) -> Spiking:
     """The spiking net of a scheme. lag: for *rate*, 0 .. T - 1.
 
     Raises InputError for an unknown scheme or lag, a maximum pool outside *exact*, and delays beyond the chip's.
@@ -91,8 +95,12 @@ def spiking(network: QuantisedNetwork, scheme: str, lag: int = 1, dt_s: float = 
         raise InputError(f"lag is {lag}: with T = {levels} steps give 0 to {levels - 1}")
     pools = [layer.name for layer in network.layers if layer.role == MAXIMUM]
     if scheme == "rate" and pools:
-        raise InputError(f"node {', '.join(pools)} (MaxPool): spikes that come at any time have no maximum; use --scheme exact")
-    return _Scheduled(network, scheme, levels - 1 if scheme == "exact" else lag, levels).build(dt_s, arithmetic)
+        raise InputError(
+            f"node {', '.join(pools)} (MaxPool): spikes that come at any time have no maximum; use --scheme exact"
+        )
+    return _Scheduled(network, scheme, levels - 1 if scheme == "exact" else lag, levels).build(
+        dt_s, arithmetic
+    )
 
 
 class _Scheduled:
@@ -119,11 +127,19 @@ class _Scheduled:
         late = [p for p in self.projections if p.delay_steps > LONGEST_DELAY]
         if late:
             listed = ", ".join(f"{p.source} -> {p.target} ({p.delay_steps} steps)" for p in late)
-            raise InputError(f"paths wait longer than a synapse can, {LONGEST_DELAY} steps: {listed}; use fewer steps T")
+            raise InputError(
+                f"paths wait longer than a synapse can, {LONGEST_DELAY} steps: {listed}; use fewer steps T"
+            )
         inputs = tuple(p.name for p in self.populations if p.neuron == INPUT)
         output = self.network.output.name
         net = SpikingNet(
-            self.network.name, dt_s, tuple(self.populations), tuple(self.projections), inputs, (output,), arithmetic
+            self.network.name,
+            dt_s,
+            tuple(self.populations),
+            tuple(self.projections),
+            inputs,
+            (output,),
+            arithmetic,
         )
         net.check()
         lines = tuple(line for lines in self.lines.values() for line in lines)
@@ -140,7 +156,9 @@ class _Scheduled:
             wait = 0 if layer.role == MAXIMUM else self.lag
             self.begins[layer.name] = self.starts[layer.name] + wait
         for name in inputs:
-            readers = [self.starts[x.name] for x in self.network.layers if any(s.source == name for s in x.synapses)]
+            readers = [
+                self.starts[x.name] for x in self.network.layers if any(s.source == name for s in x.synapses)
+            ]
             self.begins[name] = min(readers, default=1) - 1
 
     def add(self, layer: CountLayer) -> None:
@@ -153,7 +171,9 @@ class _Scheduled:
         if layer.role == READOUT:
             parameters: dict[str, Any] = {"dv": 0, "v_initial": layer.bias}
             self.populations.append(Population(layer.name, "LI", layer.shape, parameters, "none"))
-        elif layer.role == MAXIMUM:  # a spike of any input is a spike: the membrane holds 128 or more, or nothing
+        elif (
+            layer.role == MAXIMUM
+        ):  # a spike of any input is a spike: the membrane holds 128 or more, or nothing
             self.populations.append(Population(layer.name, "IF", layer.shape, {"vth": 1}, "zero"))
         else:
             self.populations.append(self.compartments(layer, start))
@@ -170,7 +190,9 @@ class _Scheduled:
         parameters: dict[str, Any] = {"vth": layer.theta}
         if self.scheme == "exact":
             parameters |= {"start": start, "integrate_steps": self.levels, "fire_steps": fires}
-            return Population(layer.name, "IF", layer.shape, {**parameters, "v_initial": layer.bias + half}, "subtraction")
+            return Population(
+                layer.name, "IF", layer.shape, {**parameters, "v_initial": layer.bias + half}, "subtraction"
+            )
         gate = self.gate(layer, start + self.lag, fires)
         window = self.levels + self.lag  # steps from the first input to the last chance to fire
         mantissa, exponent = _parts(np.maximum(layer.bias, 0), window)
@@ -203,7 +225,9 @@ def _parts(bias: Array, steps: int) -> tuple[Array, int]:
     return np.minimum(share >> exponent, BIAS_MANTISSA), exponent
 
 
-def _projection(layer: CountLayer, s: Synapses, source: str, sign: int, exponent: int, delay: int) -> Projection:
+def _projection(
+    layer: CountLayer, s: Synapses, source: str, sign: int, exponent: int, delay: int
+) -> Projection:
     """Whole weights as Loihi keeps weights of mixed sign: even, so doubled here and halved by the exponent."""
     kind = "pool" if s.kind == "pool" else s.kind
     return Projection(
@@ -220,7 +244,9 @@ def _graded(network: QuantisedNetwork, dt_s: float, arithmetic: str) -> Spiking:
     populations = [Population(c.name, INPUT, network.input_shapes[c.name]) for c in network.inputs]
     starts: dict[str, int] = {}
     for layer in network.layers:
-        starts[layer.name] = 1 + max((starts[s.source] for s in layer.synapses if s.source in starts), default=0)
+        starts[layer.name] = 1 + max(
+            (starts[s.source] for s in layer.synapses if s.source in starts), default=0
+        )
     begins = {**starts}
     for code in network.inputs:
         readers = [starts[x.name] for x in network.layers if any(s.source == code.name for s in x.synapses)]
@@ -246,7 +272,9 @@ def _graded(network: QuantisedNetwork, dt_s: float, arithmetic: str) -> Spiking:
         populations.append(_sigma_delta(layer))
     inputs = tuple(p.name for p in populations if p.neuron == INPUT)
     output = network.output.name
-    net = SpikingNet(network.name, dt_s, tuple(populations), tuple(projections), inputs, (output,), arithmetic)
+    net = SpikingNet(
+        network.name, dt_s, tuple(populations), tuple(projections), inputs, (output,), arithmetic
+    )
     net.check()
     lines = tuple(Line(c.name, c.name, 1, 0, 0) for c in network.inputs)
     return Spiking(net, "sigma_delta", None, 0, starts[output] + 1, begins, lines, gates)
@@ -254,7 +282,8 @@ def _graded(network: QuantisedNetwork, dt_s: float, arithmetic: str) -> Spiking:
 
 def _places(bias: Array) -> list[Array]:
     """Whole numbers as signed weights times powers of 128."""
-    size, sign, parts = np.abs(bias), np.sign(bias), []
+    size, sign = np.abs(bias), np.sign(bias)
+    parts: list[Array] = []
     while size.any() or not parts:
         parts.append(sign * (size & 127))
         size = size >> 7

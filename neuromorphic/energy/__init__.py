@@ -34,7 +34,16 @@ from trine.neuromorphic.events import Events
 from trine.neuromorphic.mapping.records import Mapping
 from trine.neuromorphic.net import INPUT, SpikingNet
 
-__all__ = ["Analysis", "Duty", "analyse", "energy", "profiles", "side_by_side"]
+__all__ = [
+    "Analysis",
+    "Duty",
+    "analyse",
+    "board_power_w",
+    "dynamic_energy",
+    "energy",
+    "profiles",
+    "side_by_side",
+]
 
 Floats = NDArray[np.float64]
 
@@ -97,7 +106,7 @@ def analyse(
         return Analysis(chip.name, "", (*found, *whole), lacking, {}, np.zeros((mapping.cores, 0)), more)
     profile = known[0] if profile is None else profile
     priced = prices(chip, profile)
-    found += _dynamic(chip, profile, priced, counts, events)
+    found += dynamic_energy(chip, profile, {q: counts.total(q) / events.examples for q in QUANTITIES})
     missing: dict[str, str] = {}
     time = step_time(chip, profile, mapping, counts, events)
     found += _totals(chip, profile, mapping, events, found[-1], time, _io(chip, net, counts, events), missing)
@@ -122,15 +131,19 @@ def _counted(counts: Counts, events: Events) -> list[Estimate]:
     return [exactly(name, n / events.examples, "count", "simulated", source) for name, n in amounts.items()]
 
 
-def _dynamic(
-    chip: NeuroChip, profile: str, priced: tuple[Price, ...], counts: Counts, events: Events
-) -> list[Estimate]:
-    """Energy of each part and their sum, last; the sum carries the error that the profile's authors state."""
+def dynamic_energy(chip: NeuroChip, profile: str, amounts: MappingOf[str, float]) -> list[Estimate]:
+    """Events x cost: joules of each part (synapse, neuron, network) and `dynamic_energy_j`, last.
+
+    amounts: events by name (`counts.QUANTITIES`), absent ones are none. The sum carries the error that the
+    profile's authors state. With the profile "sanafe" and dense operations this is SANA-FE's own sum:
+    35.5 SOP + 51.2 accesses + 21.6 updates + 69.3 spikes + 111 packets + 3.0 hops E-W + 4.2 hops N-S, in pJ.
+    """
     figures = chip.events(profile) if profile in chip.event_profiles else {}
     error = figures["stated_energy_error"].si_value if "stated_energy_error" in figures else 0.0
+    priced = prices(chip, profile)
     sums = {part: [0.0, 0.0, 0.0] for part in PARTS}
     for price in priced:
-        amount = sum(counts.total(q) for q in price.quantities) / events.examples
+        amount = sum(amounts.get(q, 0.0) for q in price.quantities)
         for i, joules in enumerate((price.value, price.low, price.high)):
             sums[price.part][i] += joules * amount
     sources = "; ".join(dict.fromkeys(price.source for price in priced))
@@ -142,10 +155,16 @@ def _dynamic(
     value, low, high = (sum(column) for column in zip(*sums.values()))
     said = f"; stated error {error:.0%}" if error else ""
     source = f"sum over events, profile {profile}: {sources}{said}"
-    return [
-        *found,
-        Estimate("dynamic_energy_j", value, "J", low * (1 - error), high * (1 + error), "modelled", source),
-    ]
+    low, high = low * (1 - error), high * (1 + error)
+    return [*found, Estimate("dynamic_energy_j", value, "J", low, high, "modelled", source)]
+
+
+def board_power_w(chip: NeuroChip, copies: int, joules: float, inferences_per_s: float) -> float:
+    """Power of a Wolf Mountain board that runs so many copies of a net: 106.24 mW + copies x joules x rate.
+
+    The intercept is fitted on the runs of abr/power_benchmarks @ fce95c8 (10 layers of 256 neurons, 10 steps).
+    """
+    return chip.need("power.fit_intercept").si_value + copies * joules * inferences_per_s
 
 
 def _io(chip: NeuroChip, net: SpikingNet, counts: Counts, events: Events) -> Estimate | str:

@@ -10,7 +10,7 @@ import numpy as np
 from trine.neuromorphic.arithmetic import VARIANTS, Variant, shift, variant, wrap_to
 from trine.neuromorphic.engine.result import Counts, Probes, Result, inputs_of, probes_of
 from trine.neuromorphic.engine.windows import windows
-from trine.neuromorphic.loihi_lif import zeros
+from trine.neuromorphic.loihi_lif import phases, zeros
 from trine.neuromorphic.net import INPUT, Array, Population, Projection, Shape, SpikingNet
 from trine.neuromorphic.neuron import Moment, Neuron, Parameters, State, neuron
 
@@ -56,14 +56,14 @@ def active(
     A current that does not carry over (du 4095) is no state; a reset by schedule updates everybody.
     """
     busy = (current != 0) | (sent != 0)
+    if "bias_mant" in p:
+        busy = busy | (shift(p["bias_mant"], p["bias_exp"]) != 0)
     carries = np.asarray(p["du"]) != 4095 if "du" in p else np.False_
     interval = int(np.max(p.get("reset_interval", 0)))
     if interval and (step + 1) % interval == int(np.max(p["reset_offset"])) % interval:
         return np.ones(busy.shape, bool)
-    if int(np.max(p.get("integrate_steps", 0))):
-        first = int(np.max(p["start"]))
-        busy &= first <= step < first + int(np.max(p["integrate_steps"]))
-        busy |= sent != 0
+    if "start" in p and not phases(p, np.array([step]))[0][0]:
+        busy = sent != 0
     for name in after:
         changed = (before[name] != 0) | (after[name] != 0)
         busy |= (changed & carries) if name == "u" and "u" in kind.states and _loihi(kind) else changed

@@ -185,17 +185,20 @@ def collect(messages: Any, first_slot: int, events: Any, values: Any, counts: An
 
 
 @njit(cache=True)
-def scatter(events: Any, values: Any, counts: Any, slots: Any, graded: bool, spikes: Any, sums: Any) -> None:
-    """Event lists to spikes [batch, steps, neurons], or added to sums [batch, neurons]; those without room are left."""
+def scatter(
+    events: Any, values: Any, counts: Any, slots: Any, graded: bool, spikes: Any, sums: Any, first_row: int,
+    first_step: int,
+) -> None:  # fmt: skip
+    """Event lists to spikes [samples, steps, neurons], or added to sums [samples, neurons]; those of no neurons are left."""
     for b in range(counts.shape[0]):
         for t in range(slots.shape[0]):
             slot = slots[t]
             for k in range(counts[b, slot]):
                 i = events[b, slot, k]
                 if spikes.shape[2] > 0:
-                    spikes[b, t, i] = values[b, slot, k] if graded else 1
+                    spikes[first_row + b, first_step + t, i] = values[b, slot, k] if graded else 1
                 if sums.shape[1] > 0:
-                    sums[b, i] += 1
+                    sums[first_row + b, i] += 1
 
 
 def cut(values: Any, part: Any) -> Any:
@@ -243,10 +246,9 @@ def _decay(x: Any, keep: Any) -> Any:
 @njit(cache=True, inline="always")
 def _wrap(x: Any, modulo: bool) -> Any:
     """24 bits: modulo 2^24 (two's complement), else once (lava)."""
-    if modulo:
-        return np.int32(np.int32(x << 8) >> 8)
     less = np.int32(np.int32(x - 16777216) if x > 8388608 else x)
-    return np.int32(np.int32(x + 16777216) if x <= -8388608 else less)
+    once = np.int32(np.int32(x + 16777216) if x <= -8388608 else less)
+    return np.int32(np.int32(np.int32(x << 8) >> 8) if modulo else once)
 
 
 @njit(cache=True)
@@ -322,11 +324,12 @@ def _hold(u: Any, v: Any, keep_u: Any, theta: Any, masks: Any, spikes: Any) -> t
 @njit(cache=True, inline="always")
 def _lif(
     acc: Any, seen: Any, u: Any, v: Any, resting: Any, keep_u: Any, keep_v: Any, bias: Any, theta: Any, v_start: Any,
-    modes: Any, low: int, high: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any, bytes8: Any,
-    first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
-    carries: bool, modulo: bool,
+    modes: Any, modulo: bool, low: int, high: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any,
+    bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
+    first_row: int, first_step: int,
+    carries: bool,
 ) -> None:  # fmt: skip
-    """Body of the four kernels below."""
+    """Body of the two kernels below."""
     n, ring, chunks = acc.shape[2], counts.shape[1], resting.shape[1]
     less, clears = np.int32(-1 if subtracts else 0), np.int32(-1 if resets else 0)
     for b in range(acc.shape[0]):
@@ -343,7 +346,7 @@ def _lif(
                 resting[b, :] = 0
                 still = False
             if still and not busy_bias and (seen[b, t] == 0 or mode & 1 == 0):
-                _keep(acc[b, t], u[b], v[b], t, u_probe[b], v_probe[b], carries, modulo, mode)
+                _keep(acc[b, t], u[b], v[b], first_step + t, u_probe, v_probe, first_row + b, carries, modulo, mode)
                 continue
             masks = (np.int32(low), np.int32(high), np.int32(1 if mode & 2 else 0), less, clears)
             fired, moved, still = 0, 0, True
@@ -371,7 +374,7 @@ def _lif(
                 moved += busy
             if mode & 4 == 0:
                 updates[b] += moved
-            _keep(acc[b, t], u[b], v[b], t, u_probe[b], v_probe[b], carries, modulo, mode)
+            _keep(acc[b, t], u[b], v[b], first_step + t, u_probe, v_probe, first_row + b, carries, modulo, mode)
             if fired:
                 counts[b, slot] = _list(spikes, bytes8, events[b, slot], per_neuron)
 
@@ -393,70 +396,49 @@ def _list(spikes: Any, bytes8: Any, events: Any, per_neuron: Any) -> int:
 
 @njit(cache=True)
 def _keep(
-    a: Any, u: Any, v: Any, t: int, u_probe: Any, v_probe: Any, carries: bool, modulo: bool, mode: int
+    a: Any, u: Any, v: Any, t: int, u_probe: Any, v_probe: Any, row: int, carries: bool, modulo: bool, mode: int
 ) -> None:
     """Write the states of a step to probes that have room for them; a current without memory is made here."""
-    if u_probe.shape[1] > 0:
+    if u_probe.shape[2] > 0:
         if not carries and mode & 1:
             for i in range(u.shape[0]):
                 u[i] = _wrap(np.int32(a[i] << 6), modulo)
-        u_probe[t] = u
-    if v_probe.shape[1] > 0:
-        v_probe[t] = v
+        u_probe[row, t] = u
+    if v_probe.shape[2] > 0:
+        v_probe[row, t] = v
 
 
 @njit(cache=True)
-def lif_lasting_once(
+def lif_lasting(
     acc: Any, seen: Any, u: Any, v: Any, resting: Any, keep_u: Any, keep_v: Any, bias: Any, theta: Any, v_start: Any,
-    modes: Any, low: int, high: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any, bytes8: Any,
-    first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
+    modes: Any, modulo: bool, low: int, high: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any,
+    bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
+    first_row: int, first_step: int,
 ) -> None:  # fmt: skip
-    """Loihi's compartment over a block of steps: `loihi_lif.compartment_step`, bit for bit. Currents last, wrap once.
+    """Loihi's compartment over a block of steps: `loihi_lif.compartment_step`, bit for bit.
 
     acc [batch, steps, neurons]: synaptic sums. modes [steps]: 1 takes input, 2 may fire, 4 is reset first. resting [batch,
-    chunks]: chunks whose state is all zero. keep_*, bias, theta: a number or one a neuron; spikes are > theta. spikes:
-    work space uint8 of a multiple of 8, bytes8 the same memory as uint64. Probes of no neurons are not written.
+    chunks]: chunks whose state is all zero. keep_u, keep_v: a number or one a neuron; spikes are > theta. spikes: work
+    space uint8 of a multiple of 8, bytes8 the same memory as uint64. Probes [samples, steps, neurons] are written from
+    row first_row and step first_step on, those of no neurons not at all.
     """
     _lif(
-        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, low, high, subtracts, resets, busy_bias,
-        spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, True, False,
+        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, modulo, low, high, subtracts, resets,
+        busy_bias, spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, first_row,
+        first_step, True,
     )  # fmt: skip
 
 
 @njit(cache=True)
-def lif_lasting_modulo(
+def lif_direct(
     acc: Any, seen: Any, u: Any, v: Any, resting: Any, keep_u: Any, keep_v: Any, bias: Any, theta: Any, v_start: Any,
-    modes: Any, low: int, high: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any, bytes8: Any,
-    first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
+    modes: Any, modulo: bool, low: int, high: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any,
+    bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
+    first_row: int, first_step: int,
 ) -> None:  # fmt: skip
-    """As `lif_lasting_once` with two's complement currents."""
+    """As `lif_lasting` for currents without memory (du = 4095 everywhere)."""
     _lif(
-        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, low, high, subtracts, resets, busy_bias,
-        spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, True, True,
-    )  # fmt: skip
-
-
-@njit(cache=True)
-def lif_direct_once(
-    acc: Any, seen: Any, u: Any, v: Any, resting: Any, keep_u: Any, keep_v: Any, bias: Any, theta: Any, v_start: Any,
-    modes: Any, low: int, high: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any, bytes8: Any,
-    first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
-) -> None:  # fmt: skip
-    """As `lif_lasting_once` for currents without memory (du = 4095)."""
-    _lif(
-        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, low, high, subtracts, resets, busy_bias,
-        spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, False, False,
-    )  # fmt: skip
-
-
-@njit(cache=True)
-def lif_direct_modulo(
-    acc: Any, seen: Any, u: Any, v: Any, resting: Any, keep_u: Any, keep_v: Any, bias: Any, theta: Any, v_start: Any,
-    modes: Any, low: int, high: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any, bytes8: Any,
-    first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
-) -> None:  # fmt: skip
-    """As `lif_direct_once` with two's complement currents."""
-    _lif(
-        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, low, high, subtracts, resets, busy_bias,
-        spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, False, True,
+        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, modulo, low, high, subtracts, resets,
+        busy_bias, spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, first_row,
+        first_step, False,
     )  # fmt: skip

@@ -211,17 +211,15 @@ class _Run:
         batch, steps, size = acc.shape
         takes, fires, clears = phases(kind.parameters, np.arange(start, start + steps))
         spikes = np.zeros(-(-size // 8) * 8, np.uint8)
-        kept, rows = self.kept.get(name, {}), slice(first, first + batch)
-        nothing = np.zeros((batch, 0, 0), np.int32)
-        probe = [kept[v][rows, start : start + steps] if v in kept else nothing for v in ("u", "v")]
-        lasting = "lasting" if c["lasting"] else "direct"
-        kernel = getattr(kernels, f"lif_{lasting}_{'modulo' if rule.wrap == 'twos_complement' else 'once'}")
+        kept = self.kept.get(name, {})
+        probe = [kept.get(v, np.zeros((0, 0, 0), np.int32)) for v in ("u", "v")]
+        kernel = kernels.lif_lasting if c["lasting"] else kernels.lif_direct
         kernel(
             acc, seen, tile.state["u"], tile.state["v"], tile.resting, c["keep_u"], c["keep_v"], c["bias"], c["theta"],
-            c["v_start"], takes + 2 * fires + 4 * clears, rule.v_low, rule.v_high,
+            c["v_start"], takes + 2 * fires + 4 * clears, rule.wrap == "twos_complement", rule.v_low, rule.v_high,
             kind.population.reset == "subtraction", kind.population.reset != "none", bool(np.any(c["bias"])), spikes,
             spikes.view(np.uint64), start % kind.ring, tile.events, tile.counts, self.counts[name],
-            self.updates[name][rows], *probe,
+            self.updates[name][first : first + batch], *probe, first, start,
         )  # fmt: skip
 
     def _plain(self, kind: _Kind, tile: _Tile, acc: Array, start: int, first: int) -> None:
@@ -252,14 +250,15 @@ class _Run:
         """Copy event lists to the probes "spikes" and "counts"."""
         from trine.neuromorphic.engine import kernels
 
-        kept, rows = self.kept.get(name, {}), slice(first, first + tile.counts.shape[0])
+        kept = self.kept.get(name, {})
         if not ("spikes" in kept or "counts" in kept):
             return
-        batch = tile.counts.shape[0]
-        spikes = kept["spikes"][rows, start : start + len(slots)] if "spikes" in kept else np.zeros((batch, 0, 0), np.int32)
-        counting = "counts" in kept and sends(self.net, name)
-        sums = kept["counts"][rows] if counting else np.zeros((batch, 0), np.int64)
-        kernels.scatter(tile.events, tile.values, tile.counts, slots, tile.values.shape[2] > 0, spikes, sums)
+        spikes = kept.get("spikes", np.zeros((0, 0, 0), np.int32))
+        sums = kept.get("counts") if sends(self.net, name) else None
+        kernels.scatter(
+            tile.events, tile.values, tile.counts, slots, tile.values.shape[2] > 0, spikes,
+            np.zeros((0, 0), np.int64) if sums is None else sums, first, start,
+        )  # fmt: skip
 
     def result(self) -> Result:
         """Everything in the shapes of the net."""
@@ -286,13 +285,14 @@ def _constants(p: Population, values: Mapping[str, Array], rule: Variant) -> dic
     du, dv = values.get("du", same[0]), values.get("dv", same[1])
     theta = (values["vth"] << ACTIVATION_SHIFT) - (0 if rule.strict else 1)
     bias = shift(values["bias_mant"], values["bias_exp"])
-    keep_u, keep_v = (UNITY - (du + 1)).astype(np.int32), (UNITY - dv).astype(np.int32)
+    keep_u: Any = (UNITY - (du + 1)).astype(np.int32)
+    keep_v: Any = (UNITY - dv).astype(np.int32)
     if (keep_u == keep_u[0]).all() and (keep_v == keep_v[0]).all():
         keep_u, keep_v = keep_u[0], keep_v[0]
     return {
         "keep_u": keep_u,
         "keep_v": keep_v,
-        "lasting": bool((du != 4095).any()),
+        "lasting": bool((du != 4095).any()) or np.ndim(keep_v) > 0,
         "bias": bias.astype(np.int32),
         "theta": theta.astype(np.int32),
         "v_start": values["v_initial"].astype(np.int32),

@@ -205,12 +205,15 @@ def _placed(
         return where, Traffic(source, target, kind, count, names, 0.0, 0.0, 0.0, 0.0)
     messages = count * np.array(rates)[kind]
     positions = mesh.positions(chips)
-    slots = np.arange(cores)
-    if len(positions) <= MOST_SLOTS:
-        slots = place(graph(len(positions), source, target, messages), cores, positions[:, 1:], seed)
-    where = positions[slots]
+    where = positions[:cores]
+    before = distances(where, source, target)
+    near = mesh.near_port(positions, cores) if chips == 1 else positions
+    if len(near) <= MOST_SLOTS:
+        found = near[place(graph(len(near), source, target, messages), cores, near[:, 1:], seed)]
+        after = distances(found, source, target)
+        if messages @ (after[0] + after[1]) <= messages @ (before[0] + before[1]):
+            where = found
     ew, ns, crossing = distances(where, source, target)
-    before = distances(positions[:cores], source, target)
     return where, Traffic(
         source,
         target,

@@ -152,13 +152,15 @@ def _greediest(spans: list[Span]) -> Span:
 
 
 def sizes(n: int, most: int) -> list[int]:
-    """Box sizes worth trying along a dimension of n: the least for each number of ranges, thinned."""
+    """Box sizes worth trying along a dimension of n: the least for each number of ranges, thinned, and powers of 2
+    (limits of cores are such)."""
     parts = range(1, n + 1) if n <= 4096 else np.geomspace(1, n, 400).round().astype(np.int64).tolist()
+    powers = [1 << i for i in range(n.bit_length()) if 64 <= 1 << i <= min(n, most)]
     found = [size for size in sorted({-(-n // p) for p in parts}) if size <= most] or [1]
     if len(found) <= CANDIDATES:
-        return found
+        return sorted({*found, *powers})
     picks = np.unique(np.linspace(0, len(found) - 1, CANDIDATES).round().astype(int))
-    return [found[i] for i in picks]
+    return sorted({*(found[i] for i in picks), *powers})
 
 
 def worst_ranges(n: int, size: int) -> list[Range]:

@@ -53,6 +53,15 @@ class Mesh:
         row = chip // side * self.rows + tile // self.columns
         return np.stack([chip, column, row], 1).astype(np.int64)
 
+    def near_port(self, positions: Ints, cores: int) -> Ints:
+        """Slots of a square of tiles at the port, with room for so many cores and a third more."""
+        tiles = -(-cores * 4 // (3 * self.cores_per_tile))
+        for side in range(1, self.columns + self.rows):
+            if min(side, self.columns) * min(side, self.rows) >= tiles:
+                break
+        inside = (positions[:, 1] < side) & (positions[:, 2] < side)
+        return positions[inside] if inside.sum() >= cores else positions
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -165,7 +174,7 @@ def _refine(traffic: Graph, order: Ints, positions: Ints) -> tuple[Ints, float]:
                 break
             other = int(partner[one])
             if _gain(traffic, order, positions, int(one), other, starts, neighbours, values) < -1e-4:
-                order[one], order[other] = order[other], order[one]
+                order[one] = order[other]
                 applied += 1
         after = traffic.hops(positions[order])
         if after > before * (1 - LEAST_GAIN) or not applied:

@@ -76,6 +76,6 @@ NEURON = Neuron(
     quantise=quantise,
     cases=(
         Case({"period_s": 0.0103, "tau_mem_s": 0.05, "v_threshold": 1.5}, STREAM, 300.0, "none", 1, 0.1),
-        Case({"period_s": 0.0307, "tau_mem_s": 0.1, "v_threshold": 0.3}, STREAM, 300.0, "none", 1, 0.1),
+        Case({"period_s": 0.0099, "tau_mem_s": 0.02, "v_threshold": 0.8}, STREAM, 300.0, "none", 1, 0.1),
     ),
 )

@@ -46,7 +46,8 @@ def main() -> None:
     spikes = [[[str(a.group_name), int(a.neuron_offset)] for a in step] for step in result["spike_trace"]]
     perf = {k: sum(v) for k, v in result["perf_trace"].items() if v and isinstance(v[0], (int, float))}
     json.dump(
-        {"energy": result["energy"], "sim_time": result["sim_time"], "spikes": spikes, "perf": perf}, sys.stdout
+        {"energy": result["energy"], "sim_time": result["sim_time"], "spikes": spikes, "perf": perf},
+        sys.stdout,
     )
 
 

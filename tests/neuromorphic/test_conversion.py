@@ -1,0 +1,245 @@
+"""Conversion: counts provably those of the quantised network, in every scheme that claims it, on many networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from converted_nets import KINDS, Builder, beat_like, pooled_by_maximum
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trine.compilers.graph import Graph
+from trine.devices.errors import InputError
+from trine.neuromorphic.conversion.code import at_once, evenly, lines_of
+from trine.neuromorphic.conversion.convert import ConversionOptions, Converted, quantise, spike
+from trine.neuromorphic.conversion.fix import Limits, worst
+from trine.neuromorphic.conversion.layers import apply
+from trine.neuromorphic.conversion.levels import InputLevels
+from trine.neuromorphic.conversion.receipts import receipts
+from trine.neuromorphic.conversion.running import run_spiking
+from trine.neuromorphic.conversion.walk import layers_of
+from trine.neuromorphic.engine.definition import define
+
+
+def convert(kind: str, seed: int = 0, **options: object) -> Converted:
+    graph, samples = KINDS[kind](seed)
+    return spike(quantise(graph, samples, ConversionOptions(**options)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_compute_what_the_graph_computes(kind: str) -> None:
+    graph, samples = KINDS[kind](3)
+    net = layers_of(graph)
+    values = {k: v.astype(np.float64) for k, v in samples.items()}
+    for layer in net.layers:
+        if layer.role == "maximum":
+            from trine.neuromorphic.conversion.layers import pooled
+
+            values[layer.name] = pooled(layer.terms[0], values[layer.terms[0].source]).max(axis=-1)
+            continue
+        z = sum(apply(t, values[t.source], layer.shape) for t in layer.terms) + layer.bias
+        values[layer.name] = z if layer.role == "readout" else np.clip(z, 0, layer.ceiling)
+    np.testing.assert_allclose(values[net.output.name], graph.run(samples)[graph.outputs[0]], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("steps", [1, 3, 8])
+def test_exact_has_no_differing_count(kind: str, steps: int) -> None:
+    made = convert(kind, steps, steps=steps)
+    assert made.spiking is not None
+    ran = run_spiking(made.spiking, made.network, made.network.encode(made.samples))
+    assert ran.differing == 0
+    assert ran.values > 0
+    assert (ran.spiking == ran.quantised).all()
+    fired = [x for x in made.network.layers if x.role == "fire" and ran.layers[x.name].spikes]
+    assert fired, "a net without spikes proves nothing"
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 9), st.integers(2, 8), st.sampled_from(sorted(KINDS)))
+def test_exact_is_exact_for_inputs_never_seen_in_calibration(seed: int, steps: int, bits: int, kind: str) -> None:
+    made = convert(kind, seed % 7, steps=steps, input_bits=bits)
+    assert made.spiking is not None
+    rng = np.random.default_rng(seed)
+    whole = {
+        code.name: rng.integers(code.low, code.high + 1, (4, *made.network.input_shapes[code.name]))
+        for code in made.network.inputs
+    }
+    assert run_spiking(made.spiking, made.network, whole).differing == 0
+
+
+@pytest.mark.parametrize("kind", ["beat_like", "residual", "image"])
+def test_sigma_delta_equals_the_integer_network_and_sends_each_value_once(kind: str) -> None:
+    made = convert(kind, 1, scheme="sigma_delta")
+    assert made.spiking is not None
+    whole = {k: v[:12] for k, v in made.network.encode(made.samples).items()}
+    ran = run_spiking(made.spiking, made.network, whole, simulator=define)
+    assert ran.differing == 0
+    counts = made.network.trace(whole)
+    for layer in made.network.layers[:-1]:
+        assert ran.events.populations[layer.name].spikes == int((counts[layer.name] != 0).sum())
+        assert layer.theta & (layer.theta - 1) == 0
+
+
+def test_a_rate_net_with_the_longest_lag_is_exact_but_for_rounded_inputs() -> None:
+    """With lag T - 1 every spike of a layer waits for all its input: only what comes in counts."""
+    made = convert("beat_like", 2, scheme="rate", steps=6, lag=5)
+    assert made.spiking is not None
+    assert run_spiking(made.spiking, made.network, made.network.encode(made.samples)).differing == 0
+
+
+def test_rate_comes_closer_with_lag_and_never_fires_more_than_t() -> None:
+    shares = []
+    for lag in (0, 2, 4):
+        made = convert("beat_like", 4, scheme="rate", steps=8, lag=lag)
+        assert made.spiking is not None
+        whole = made.network.encode(made.samples)
+        ran = run_spiking(made.spiking, made.network, whole)
+        shares.append(ran.differing / ran.values)
+        for layer in made.network.layers[:-1]:
+            counted = ran.events.populations[layer.name].spikes_by_neuron
+            assert counted is not None
+            assert counted.max() <= 8 * len(made.samples["beat"])
+    assert shares[0] > shares[1] > shares[2]
+
+
+def test_the_engine_and_the_definition_agree_on_a_rate_net() -> None:
+    made = convert("beat_like", 5, scheme="rate", steps=4)
+    assert made.spiking is not None
+    whole = {k: v[:6] for k, v in made.network.encode(made.samples).items()}
+    a = run_spiking(made.spiking, made.network, whole)
+    b = run_spiking(made.spiking, made.network, whole, simulator=define)
+    assert (a.membrane == b.membrane).all()
+    assert a.events.spikes == b.events.spikes
+
+
+@given(st.integers(1, 40), st.integers(1, 10), st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_lines_carry_every_number_and_trains_have_as_many_spikes(steps: int, bits: int, seed: int) -> None:
+    most = (1 << bits) - 1
+    code = InputLevels("x", 0.1, -most, most)
+    whole = np.random.default_rng(seed).integers(-most, most + 1, (3, 5))
+    lines = lines_of(code, steps)
+    total = sum(line.sign * (line.digits(whole) << line.shift) for line in lines)
+    assert (total == whole).all()
+    for line in lines:
+        digits = line.digits(whole)
+        assert digits.max() <= steps
+        for train in (at_once(digits, steps), evenly(digits, steps)):
+            assert train.shape == (3, steps, 5)
+            assert (train.sum(axis=1) == digits).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_membrane_can_leave_the_chips_bits(kind: str) -> None:
+    for scheme in ("exact", "rate"):
+        if scheme == "rate" and kind == "pooled_by_maximum":
+            continue
+        options = ConversionOptions(scheme=scheme, steps=8)  # type: ignore[arg-type]
+        graph, samples = KINDS[kind](6)
+        made = quantise(graph, samples, options)
+        largest: dict[str, float] = {c.name: float(max(c.high, -c.low)) for c in made.network.inputs}
+        for layer in made.network.layers:
+            if layer.role != "maximum":
+                assert worst(layer, largest) <= options.limits.room
+            largest[layer.name] = 8.0
+            for s in layer.synapses:
+                assert np.abs(s.weight).max() <= 127
+                assert 0 <= s.exponent <= 7
+    assert Limits(membrane_bits=24).room == 131071
+
+
+def test_refit_brings_coarse_activations_closer_to_the_trained_ones() -> None:
+    graph, samples = beat_like(7)
+    float_answer = graph.run(samples)[graph.outputs[0]]
+    errors = []
+    for refit in (False, True):
+        made = quantise(graph, samples, ConversionOptions(steps=4, refit=refit))
+        answer = made.network.readout(samples) / 64 * made.network.output.unit
+        errors.append(float(np.square(answer - float_answer).mean()))
+    assert errors[1] < 0.8 * errors[0]
+
+
+def test_receipts_say_where_each_step_changes_a_layer() -> None:
+    made = convert("beat_like", 8, scheme="rate", steps=6, lag=0)
+    labels = made.graph.run(made.samples)[made.graph.outputs[0]].argmax(axis=1)
+    found = receipts(made, made.samples, labels)
+    assert [s.stage for s in found.stages] == ["float", "levels", "integers", "spiking"]
+    assert found.stages[0].accuracy == 1.0
+    by = {(r.layer, r.stage): r for r in found.layers}
+    first = made.network.layers[0].name
+    assert by[first, "float"].error == pytest.approx(0.0, abs=1e-6)
+    assert by[first, "levels"].error > 0
+    assert by[first, "integers"].differing is not None
+    deep = made.network.layers[-2].name
+    assert (by[deep, "spiking"].differing or 0) > 0
+
+
+def test_receipts_name_the_layer_that_falls_silent() -> None:
+    made = convert("beat_like", 9)
+    layers = list(made.network.layers)
+    layers[1] = replace(layers[1], bias=layers[1].bias - (1 << 22))
+    broken = replace(made, network=replace(made.network, layers=tuple(layers)))
+    found = receipts(replace(spike(broken)), made.samples)
+    assert any(layers[1].name in w and "silent" in w and "integers" in w for w in found.warnings)
+
+
+def unsupported() -> Graph:
+    b = Builder(0, x=(2, 8))
+    x = b.add("Tanh", b.conv("x", 3))
+    y = b.add("Sigmoid", b.conv("x", 3))
+    return b.graph(b.gemm(b.flat(b.add("Concat", x, y, axis=0)), 2))
+
+
+def test_all_unsupported_nodes_are_named_at_once() -> None:
+    with pytest.raises(InputError) as error:
+        layers_of(unsupported())
+    assert "Tanh" in str(error.value)
+    assert "Sigmoid" in str(error.value)
+
+
+def test_signed_sums_between_layers_are_refused_with_the_reason() -> None:
+    b = Builder(0, x=(2, 8))
+    with pytest.raises(InputError, match="without a ReLU"):
+        layers_of(b.graph(b.gemm(b.flat(b.relu(b.conv(b.conv("x", 3), 3))), 2)))
+
+
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    graph, _ = beat_like(0)
+    name = next(iter(graph.constants))
+    bad = graph.constants[name].copy()
+    bad.flat[0] = np.nan
+    with pytest.raises(InputError, match=f"{name}.*NaN"):
+        layers_of(graph.with_constants({name: bad}))
+
+
+def test_a_layer_that_never_answers_would_have_a_threshold_of_zero() -> None:
+    graph, samples = beat_like(0)
+    bias = graph.nodes[0].inputs[2]
+    with pytest.raises(InputError, match="threshold would be zero"):
+        quantise(graph.with_constants({bias: np.full(4, -1e6, np.float32)}), samples, ConversionOptions())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"steps": 0}, "T is 0"),
+        ({"steps": -3}, "T is -3"),
+        ({"scheme": "rat"}, "rate"),
+        ({"scheme": "rate", "steps": 4, "lag": 4}, "lag is 4"),
+        ({"input_bits": 0}, "input_bits"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, object], said: str) -> None:
+    graph, samples = beat_like(0)
+    with pytest.raises(InputError, match=said):
+        quantise(graph, samples, ConversionOptions(**options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scheme", ["rate", "sigma_delta"])
+def test_maximum_pools_need_the_exact_scheme(scheme: str) -> None:
+    graph, samples = pooled_by_maximum(0)
+    with pytest.raises(InputError, match="MaxPool.*exact"):
+        spike(quantise(graph, samples, ConversionOptions(scheme=scheme)))  # type: ignore[arg-type]
