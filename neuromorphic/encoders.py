@@ -90,16 +90,15 @@ class Delta:
         x = _signal(x, self.threshold, self.substeps)
         theta = np.broadcast_to(np.asarray(self.threshold, np.float64), x.shape[1:])
         out = np.zeros((len(x), self.substeps, 2, x.shape[1]), np.int8)
-        origins, levels = (
-            (state[0], state[1].copy()) if state else (x[0] if len(x) else None, np.zeros(x.shape[1], int))
-        )
-        for c in range(x.shape[1]) if len(x) else ():
-            moves, levels[c] = _follow(
-                x[:, c], float(theta[c]), float(origins[c]), int(levels[c]), self.substeps
-            )
+        if not len(x):
+            return out.reshape(0, 2 * x.shape[1]), state
+        origins, levels = (state[0], state[1].copy()) if state else (x[0], np.zeros(x.shape[1], np.int64))
+        for c in range(x.shape[1]):
+            start, theta_c = (float(origins[c]), int(levels[c])), float(theta[c])
+            moves, levels[c] = _follow(x[:, c], theta_c, *start, self.substeps)
             for k in range(1, self.substeps + 1):
                 out[:, k - 1, 0, c], out[:, k - 1, 1, c] = moves >= k, moves <= -k
-        return out.reshape(-1, 2 * x.shape[1]), (origins, levels) if origins is not None else ()
+        return out.reshape(-1, 2 * x.shape[1]), (origins, levels)
 
     def decode(self, spikes: Any, first: Any) -> Real:
         """[samples * substeps, 2 channels] back to [samples, channels], from the first sample on."""
@@ -173,14 +172,14 @@ Encoder = Delta | LevelCrossing
 
 def _unit(x: Any, steps: int, what: str) -> Real:
     """Values in [0, 1] with a batch axis. Raises InputError otherwise."""
-    x = np.atleast_1d(np.asarray(x, np.float64))
+    x = np.asarray(x, np.float64).reshape(np.shape(x) or (1,))
     if steps < 1:
         raise InputError(f"{what} code of {steps} steps: give at least 1")
     if not (np.isfinite(x).all() and (x >= 0).all() and (x <= 1).all()):
         raise InputError(
             f"{what} code takes values from 0 to 1, not {np.min(x):g} to {np.max(x):g}: scale them first"
         )
-    return x
+    return np.asarray(x)
 
 
 def _signal(x: Any, threshold: Any, substeps: int) -> Real:
@@ -201,4 +200,4 @@ def _signal(x: Any, threshold: Any, substeps: int) -> Real:
         )
     if problems:
         raise InputError("cannot encode: " + "; ".join(problems))
-    return x
+    return np.asarray(x)

@@ -122,7 +122,7 @@ def operations(q: Projection, messages: Array, target: Shape) -> tuple[int, int,
     here = _counted(q, (np.asarray(q.weight) != 0).astype(np.int64))
     full = _counted(q, np.ones(q.weight.shape, np.int64))
     binary = np.isin(x, (-1, 0, 1)).reshape(batch, steps, -1).all(axis=(0, 2))
-    ones = np.ones((1, *x.shape[2:]), np.int64)
+    ones = np.ones((1, *x.shape[2:]), np.float64)
     reach = _fan(here, x.shape[2:], target)
     effective = ((x != 0) * reach).reshape(batch, steps, -1).sum(axis=(0, 2))
     dense = int(projected(full, ones, target, VARIANTS["lava"], np.float64).sum()) * batch * steps

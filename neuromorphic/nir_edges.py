@@ -192,17 +192,19 @@ def square(weight: Array, pads: Shape, dilation: Shape) -> tuple[Array, Shape, S
     plain = np.zeros((*weight.shape[:2], *((k - 1) * d + 1 for k, d in zip(sides, dilation))), weight.dtype)
     taps: tuple[Any, ...] = (..., *(slice(None, None, d) for d in dilation))
     plain[taps] = weight
-    side = max(max(k + abs(pads[i] - pads[axes + i]) for i, k in enumerate(plain.shape[2:])), 1)
-    begin, grown = [], []
-    for i, k in enumerate(plain.shape[2:]):
-        spare, skew = side - k, pads[i] - pads[axes + i]
-        if (spare - abs(skew)) % 2:
-            spare, side = spare + 1, side  # an odd rest is taken up below by one more zero on both axes
-        front = (spare - skew) // 2
-        begin.append(front)
-        grown.append(spare)
-    if len({k + g for k, g in zip(plain.shape[2:], grown)}) > 1:
-        raise InputError("kernel sides of mixed parity with padding that NIR cannot hold; use equal padding")
+    skews = [pads[i] - pads[axes + i] for i in range(axes)]
+    least = max(k + abs(skew) for k, skew in zip(plain.shape[2:], skews))
+    fits = [
+        n
+        for n in (least, least + 1)
+        if all((n - k - skew) % 2 == 0 for k, skew in zip(plain.shape[2:], skews))
+    ]
+    if not fits:
+        raise InputError(
+            "kernel sides of different parity with padding that NIR cannot hold: pad both ends alike"
+        )
+    grown = [fits[0] - k for k in plain.shape[2:]]
+    begin = [(g - skew) // 2 for g, skew in zip(grown, skews)]
     wide = np.pad(plain, [(0, 0), (0, 0), *((b, g - b) for b, g in zip(begin, grown))])
     even = tuple(pads[i] + begin[i] for i in range(axes))
     return wide, even * 2, (1,) * axes

@@ -96,7 +96,7 @@ def lower(graph: Graph, name: str, dt_s: float, options: NirOptions) -> NirNet:
     edges = [
         (a, b, max(d, 1) if a == b or ((a, b) in ring and options.slower_cycles) else d) for a, b, d in edges
     ]
-    depth = depths([p.name for p in populations], edges)
+    depth = depths({p.name: int(p.neuron != INPUT) for p in populations}, edges)
     by_name = {p.name: p for p in populations}
     made: list[Projection] = []
     for (p, m), (a, b, delay) in zip(maps.items(), edges):

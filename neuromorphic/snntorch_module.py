@@ -88,6 +88,8 @@ class SnnTorchNet(torch.nn.Module):  # type: ignore[misc]  # torch is untyped to
         if name not in state:
             state[name] = tuple(rest[k] * one for k in ("syn", "mem") if k in rest)
         spikes, *new = self.layers[_key(name)](current * rest["gain"] + rest["drive"], *state[name])
+        if "theta" in rest:
+            new[-1] = new[-1] - (spikes != 0).to(self.dtype) * rest["theta"]
         state[name] = tuple(new)
         return new[-1] if p.neuron == "LI" else spikes
 
@@ -105,9 +107,12 @@ def _layer(
     rate = dt / v["tau_mem_s"] if "tau_mem_s" in v else np.zeros(())
     gain = dt * v["r"] if p.neuron == "IF" else rate * v["r"]
     drive = gain * v["bias"] + rate * (v.get("v_leak", reset) - reset)
-    how = {"subtraction": "subtract", "zero": "zero", "none": "none"}[p.reset]
+    how = "zero" if p.reset == "zero" else "none"
     theta = 1e30 if p.neuron == "LI" else v["v_threshold"] - reset
     rest = {"mem": tensor(v["v_initial"] - reset)}
+    if p.reset == "subtraction":
+        # snntorch 1.0.0 subtracts twice from a membrane that stays above its threshold: done by us instead
+        rest["theta"] = tensor(theta)
     if p.neuron == "CubaLIF":
         slow = dt / v["tau_syn_s"]
         layer = snntorch.Synaptic(

@@ -215,10 +215,14 @@ def _one(value: Any) -> int:
 def _node(module: Any, kind: str) -> Node:
     """A stateless module as the NIR node it equals."""
     if kind == "Linear":
-        bias = {} if module.bias is None else {"bias": _array(module.bias)}
-        return Node("Affine" if bias else "Linear", {"weight": _array(module.weight), **bias})
+        if module.bias is None:
+            return Node("Linear", {"weight": _array(module.weight)})
+        return Node("Affine", {"weight": _array(module.weight), "bias": _array(module.bias)})
     if kind == "Flatten":
-        return Node("Flatten", {"start_dim": max(module.start_dim - 1, 0), "end_dim": -1})
+        if module.start_dim < 1:
+            raise InputError("start_dim must be 1 or more: axis 0 is the batch")
+        last = module.end_dim if module.end_dim < 0 else module.end_dim - 1
+        return Node("Flatten", {"start_dim": module.start_dim - 1, "end_dim": last})
     if kind in ("Conv1d", "Conv2d"):
         if module.padding_mode != "zeros":
             raise InputError(f"padding_mode {module.padding_mode!r}; only zeros")

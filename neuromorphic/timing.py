@@ -16,12 +16,12 @@ from trine.neuromorphic.net import INPUT, Array, Population, Projection, Spiking
 Edge = tuple[str, str, int]  # source, target, steps of delay
 
 
-def depths(names: Iterable[str], edges: Iterable[Edge]) -> dict[str, int]:
-    """Smallest depths such that no projection would need a negative delay.
+def depths(least: Mapping[str, int], edges: Iterable[Edge]) -> dict[str, int]:
+    """Smallest depths, from given ones up, such that no projection would need a negative delay.
 
     Raises InputError naming a cycle with fewer steps of delay than projections.
     """
-    depth = dict.fromkeys(sorted(names), 0)
+    depth = dict(sorted(least.items()))
     came: dict[str, str] = {}
     edges = sorted(edges)
     for _ in range(len(depth) + 1):
@@ -59,12 +59,15 @@ def rings(edges: Iterable[Edge]) -> set[tuple[str, str]]:
 
 
 def arrivals(net: SpikingNet) -> dict[str, int]:
-    """Depth of every population: steps until what is given at step 0 can first reach it; sources of bias aside.
+    """Depth of every population: steps until what is given at step 0, or its constant current, can first reach it.
+
+    A delay on every way from the inputs is part of the depth: it cannot be told from a longer pipeline.
 
     Run what a reference without delays does at step t, and it shows here at step t + arrivals(net)[population].
     """
     constant = {p.name for p in net.populations if is_bias_source(net, p)}
     depth = {p.name: 0 for p in net.populations if p.neuron == INPUT}
+    depth |= {q.target: 1 + q.delay_steps for q in net.projections if q.source in constant}
     projections = [p for p in net.projections if p.source not in constant]
     open_ended = [p.name for p in net.populations if p.name not in constant and p.neuron != INPUT]
     while True:

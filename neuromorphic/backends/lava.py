@@ -30,6 +30,7 @@ from trine.neuromorphic.net import INPUT, Array, SpikingNet
 WORKER = Path(__file__).with_name("lava_worker.py")
 STATES = {"LIF": ("u", "v"), "CubaLIF": ("u", "v"), "IF": ("u", "v"), "LI": ("u", "v"), "SigmaDelta": ("sigma", "act", "residue", "error")}
 TIME_LIMIT_S = 600.0
+JOBS_A_WORKER = 20  # samples one worker takes; the time limit is a worker's
 
 
 class WorkerFailed(TrineError):
@@ -57,7 +58,7 @@ def run_many(
     samples: Sequence[tuple[SpikingNet, Mapping[str, Array], int, Probes | None]],
     time_limit_s: float = TIME_LIMIT_S,
 ) -> list[Result]:
-    """Many nets, one sample each (inputs [steps, *shape]), in one worker. Raises as `run`."""
+    """Many nets, one sample each (inputs [steps, *shape]), in few workers. Raises as `run`."""
     for net in {id(s[0]): s[0] for s in samples}.values():
         lava_job.check(net)
     with tempfile.TemporaryDirectory(prefix="trine-lava-") as folder:
@@ -75,7 +76,8 @@ def run_many(
             lava_job.write_job(job, net, inputs, steps, needed)
             files.append((job, result))
             wanted.append(asked)
-        call_worker(python(), [str(f) for pair in files for f in pair], time_limit_s)
+        for k in range(0, len(files), JOBS_A_WORKER):
+            call_worker(python(), [str(f) for pair in files[k : k + JOBS_A_WORKER] for f in pair], time_limit_s)
         return [
             _result(sample[0], sample[1], sample[2], asked, read_answer(result))
             for sample, asked, (_, result) in zip(samples, wanted, files, strict=True)
@@ -95,13 +97,15 @@ def seconds_for(net: SpikingNet, inputs: Mapping[str, Array], steps: int, time_l
 def call_worker(interpreter: Path, arguments: Sequence[str], time_limit_s: float, worker: Path = WORKER) -> str:
     """Run the worker in a process group of its own and end whatever of the group is left; its stderr.
 
+    Its standard input is a pipe that closes when this process ends, however it ends: then the worker ends its group.
+
     Raises WorkerFailed when it exceeds the limit or exits with an error.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
             [str(interpreter), "-I", str(worker), *arguments],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True,
         )  # fmt: skip
         try:
             code = child.wait(timeout=time_limit_s)
@@ -109,6 +113,8 @@ def call_worker(interpreter: Path, arguments: Sequence[str], time_limit_s: float
             raise WorkerFailed(f"lava did not finish within {time_limit_s:g} s; its processes are ended") from None
         finally:
             _end_group(child)
+            if child.stdin:
+                child.stdin.close()
         log.seek(0)
         said = log.read().decode(errors="replace")
     if code != 0:

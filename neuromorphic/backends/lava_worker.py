@@ -13,7 +13,9 @@ import json
 import logging
 import os
 import platform
+import signal
 import sys
+import threading
 import time
 import traceback
 
@@ -195,7 +197,19 @@ def main(job, result):
     sys.stderr.flush()
 
 
+def end_with_parent():
+    """End the whole process group when standard input closes: the parent is gone."""
+
+    def watch():
+        while os.read(0, 4096):
+            pass
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 if __name__ == "__main__":
+    end_with_parent()
     names = sys.argv[1:]
     for job_, result_ in zip(names[::2], names[1::2]):
         main(job_, result_)

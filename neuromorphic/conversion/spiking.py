@@ -166,8 +166,9 @@ class _Scheduled:
         start = self.starts[layer.name]
         for s in layer.synapses:
             delay = start - 1 - self.begins[s.source]
+            one = int(layer.role == MAXIMUM)  # twice the threshold, so that a single spike is a spike
             for name, sign, shift in self.sources(s.source):
-                self.projections.append(_projection(layer, s, name, sign, s.exponent + shift, delay))
+                self.projections.append(_projection(layer, s, name, sign, s.exponent + shift + one, delay))
         if layer.role == READOUT:
             parameters: dict[str, Any] = {"dv": 0, "v_initial": layer.bias}
             self.populations.append(Population(layer.name, "LI", layer.shape, parameters, "none"))

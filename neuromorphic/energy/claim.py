@@ -1,7 +1,9 @@
-"""The claim "1,000 times less power than a GPU", computed from one measured data set: a ratio for each boundary and batch.
+"""The claim "1,000 times less power than a GPU", computed from one measured data set: a ratio for each
+boundary and batch.
 
-Keyword spotter 390-256-256-29, Blouw et al. 2019 (arXiv 1812.01739), Table 1 (batch 1; energies above idle), and its
-logs (abr/power_benchmarks @ fce95c8) for total energies, idle included, at batch 1 and 64. Loihi runs batch 1 only.
+Keyword spotter 390-256-256-29, Blouw et al. 2019 (arXiv 1812.01739), Table 1 (batch 1; energies above idle),
+and its logs (abr/power_benchmarks @ fce95c8) for total energies, idle included, at batch 1 and 64. Loihi
+runs batch 1 only.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Measured:
-    """One machine: power in W, inferences a second, joules an inference above idle, total J by batch (idle included)."""
+    """One machine: power in W, inferences a second, joules an inference above idle, total J by batch (idle
+    included).
+    """
 
     name: str
     idle_w: float
@@ -32,13 +36,17 @@ OTHERS: Final = (
 
 
 def ratios(other: Measured) -> dict[str, float]:
-    """How many times Loihi's figure another machine's is, by boundary and batch; below 1: Loihi needs more."""
+    """How many times Loihi's figure another machine's is, by boundary and batch; below 1: Loihi needs
+    more.
+    """
     found = {
         "power running": other.running_w / LOIHI.running_w,
         "power above idle": (other.running_w - other.idle_w) / (LOIHI.running_w - LOIHI.idle_w),
         "energy above idle, batch 1": other.dynamic_j / LOIHI.dynamic_j,
     }
-    return found | {f"total energy, batch {batch}": joules / LOIHI.total_j[0][1] for batch, joules in other.total_j}
+    return found | {
+        f"total energy, batch {batch}": joules / LOIHI.total_j[0][1] for batch, joules in other.total_j
+    }
 
 
 def table() -> str:
@@ -47,6 +55,8 @@ def table() -> str:
     lines = ["| against Loihi 1 | " + " | ".join(columns) + " |", "|---|" + "--:|" * len(columns)]
     for other in OTHERS:
         found = ratios(other)
-        cells = [f"{found[c]:.2g}x" if found.get(c, 0) < 10 else f"{found[c]:.0f}x" for c in columns if c in found]
+        cells = [
+            f"{found[c]:.2g}x" if found.get(c, 0) < 10 else f"{found[c]:.0f}x" for c in columns if c in found
+        ]
         lines.append(f"| {other.name} | " + " | ".join([*cells, *["-"] * (len(columns) - len(cells))]) + " |")
     return "\n".join(lines)

@@ -169,18 +169,19 @@ def collect(messages: Any, first_slot: int, events: Any, values: Any, counts: An
             row = messages[b, t]
             for start in range(0, n, 32):
                 part = row[start : min(start + 32, n)]
-                some = part[0]
+                some = np.int32(0)
                 for i in range(part.shape[0]):
-                    some |= part[i]
-                if some == 0:
-                    continue
-                for i in range(part.shape[0]):
-                    if part[i] != 0:
+                    some = np.int32(some | np.int32(part[i]))
+                if some != 0:
+                    for i in range(part.shape[0]):
                         events[b, slot, k] = start + i
-                        if graded:
-                            values[b, slot, k] = part[i]
-                        per_neuron[start + i] += 1
-                        k += 1
+                        k += np.int64(part[i] != 0)
+                        # A branch would be mispredicted at every spike; the last place is only written, never counted.
+            for e in range(k):
+                index = events[b, slot, e]
+                per_neuron[index] += 1
+                if graded:
+                    values[b, slot, e] = row[index]
             counts[b, slot] = k
 
 
@@ -282,10 +283,10 @@ def _potentials(
     """Membranes, spikes and resets of a chunk in place: how many were not idle, how many fired, whether any stays.
 
     x: new currents, or synaptic sums themselves where `direct`. masks: low, high, and all-ones words where it may
-    fire, subtracts, resets.
+    fire (1), subtracts, resets; then what subtraction takes beyond theta.
     """
     busy, hits, some = np.int32(0), np.int32(0), np.int32(0)
-    low, high, may, subtracts, resets = masks
+    low, high, may, subtracts, resets, loose = masks
     for i in range(x.shape[0]):
         old, b, limit = v[i], np.int32(at(bias, i)), np.int32(at(theta, i))
         busy = np.int32(busy + np.int32(np.int32(np.int32(x[i] | old) | b) != 0))
@@ -293,7 +294,7 @@ def _potentials(
         y = np.int32(np.int32(_decay(old, np.int32(at(keep_v, i))) + current) + b)
         y = np.int32(min(max(y, low), high))
         hit = np.int32(np.int32(y > limit) & may)
-        less = np.int32(np.int32(limit & subtracts) | np.int32(y & np.int32(~subtracts)))
+        less = np.int32(np.int32(np.int32(limit + loose) & subtracts) | np.int32(y & np.int32(~subtracts)))
         y = np.int32(y - np.int32(less & np.int32(np.int32(-hit) & resets)))
         spikes[i] = np.uint8(hit)
         hits = np.int32(hits + hit)
@@ -306,13 +307,13 @@ def _potentials(
 def _hold(u: Any, v: Any, keep_u: Any, theta: Any, masks: Any, spikes: Any) -> tuple[Any, Any, Any]:
     """A chunk outside its integration phase: it may fire, nothing else moves."""
     busy, hits, some = np.int32(0), np.int32(0), np.int32(0)
-    _, _, may, subtracts, resets = masks
+    _, _, may, subtracts, resets, loose = masks
     for i in range(v.shape[0]):
         carried = np.int32(u[i] if np.int32(at(keep_u, i)) != 0 else np.int32(0))
         y, limit = v[i], np.int32(at(theta, i))
         busy = np.int32(busy + np.int32(np.int32(carried | y) != 0))
         hit = np.int32(np.int32(y > limit) & may)
-        less = np.int32(np.int32(limit & subtracts) | np.int32(y & np.int32(~subtracts)))
+        less = np.int32(np.int32(np.int32(limit + loose) & subtracts) | np.int32(y & np.int32(~subtracts)))
         y = np.int32(y - np.int32(less & np.int32(np.int32(-hit) & resets)))
         spikes[i] = np.uint8(hit)
         hits = np.int32(hits + hit)
@@ -324,7 +325,7 @@ def _hold(u: Any, v: Any, keep_u: Any, theta: Any, masks: Any, spikes: Any) -> t
 @njit(cache=True, inline="always")
 def _lif(
     acc: Any, seen: Any, u: Any, v: Any, resting: Any, keep_u: Any, keep_v: Any, bias: Any, theta: Any, v_start: Any,
-    modes: Any, modulo: bool, low: int, high: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any,
+    modes: Any, modulo: bool, low: int, high: int, loose: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any,
     bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
     first_row: int, first_step: int,
     carries: bool,
@@ -348,7 +349,7 @@ def _lif(
             if still and not busy_bias and (seen[b, t] == 0 or mode & 1 == 0):
                 _keep(acc[b, t], u[b], v[b], first_step + t, u_probe, v_probe, first_row + b, carries, modulo, mode)
                 continue
-            masks = (np.int32(low), np.int32(high), np.int32(1 if mode & 2 else 0), less, clears)
+            masks = (np.int32(low), np.int32(high), np.int32(1 if mode & 2 else 0), less, clears, np.int32(loose))
             fired, moved, still = 0, 0, True
             for c in range(chunks):
                 part = slice(c * CHUNK, min((c + 1) * CHUNK, n))
@@ -411,19 +412,19 @@ def _keep(
 @njit(cache=True)
 def lif_lasting(
     acc: Any, seen: Any, u: Any, v: Any, resting: Any, keep_u: Any, keep_v: Any, bias: Any, theta: Any, v_start: Any,
-    modes: Any, modulo: bool, low: int, high: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any,
+    modes: Any, modulo: bool, low: int, high: int, loose: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any,
     bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
     first_row: int, first_step: int,
 ) -> None:  # fmt: skip
     """Loihi's compartment over a block of steps: `loihi_lif.compartment_step`, bit for bit.
 
     acc [batch, steps, neurons]: synaptic sums. modes [steps]: 1 takes input, 2 may fire, 4 is reset first. resting [batch,
-    chunks]: chunks whose state is all zero. keep_u, keep_v: a number or one a neuron; spikes are > theta. spikes: work
+    chunks]: chunks whose state is all zero. keep_u, keep_v: a number or one a neuron; spikes are > theta, subtracted is theta + loose. spikes: work
     space uint8 of a multiple of 8, bytes8 the same memory as uint64. Probes [samples, steps, neurons] are written from
     row first_row and step first_step on, those of no neurons not at all.
     """
     _lif(
-        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, modulo, low, high, subtracts, resets,
+        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, modulo, low, high, loose, subtracts, resets,
         busy_bias, spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, first_row,
         first_step, True,
     )  # fmt: skip
@@ -432,13 +433,13 @@ def lif_lasting(
 @njit(cache=True)
 def lif_direct(
     acc: Any, seen: Any, u: Any, v: Any, resting: Any, keep_u: Any, keep_v: Any, bias: Any, theta: Any, v_start: Any,
-    modes: Any, modulo: bool, low: int, high: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any,
+    modes: Any, modulo: bool, low: int, high: int, loose: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any,
     bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
     first_row: int, first_step: int,
 ) -> None:  # fmt: skip
     """As `lif_lasting` for currents without memory (du = 4095 everywhere)."""
     _lif(
-        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, modulo, low, high, subtracts, resets,
+        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, modulo, low, high, loose, subtracts, resets,
         busy_bias, spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, first_row,
         first_step, False,
     )  # fmt: skip

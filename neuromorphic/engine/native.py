@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from trine.neuromorphic.neuron import Moment, Neuron, Parameters, neuron
 
 COMPARTMENTS = ("IF", "LIF", "CubaLIF")  # neurons the compiled kernel computes
 BLOCK_STEPS = 256
-WORKING_SET = 1 << 19  # bytes of synaptic sums handled at a time: half a second-level cache
+WORKING_SET = 1 << 20  # bytes of synaptic sums handled at a time: about a second-level cache
 
 
 def run(net: SpikingNet, inputs: Mapping[str, Array], steps: int, probes: Probes | None = None) -> Result:
@@ -36,17 +37,31 @@ def run(net: SpikingNet, inputs: Mapping[str, Array], steps: int, probes: Probes
     """
     if net.arithmetic == "float":
         return define(net, inputs, steps, probes)
-    try:
-        import numba  # noqa: F401  the kernels need it; asked for here so that its absence is one clear line
-    except ImportError:
-        raise MissingExtra("numba", "neuromorphic", "the native simulator of integer nets") from None
-    net.check()
-    given, batch = inputs_of(net, inputs, steps)
-    run_ = _Run(net, steps, batch, probes_of(net, probes))
-    tile = run_.tile()
-    for first in range(0, batch, tile):
-        run_.samples({k: x[first : first + tile] for k, x in given.items()}, first, min(tile, batch - first))
-    return run_.result()
+    return Simulator(net).run(inputs, steps, probes)
+
+
+class Simulator:
+    """An integer net made ready once, for many runs. The net's arrays must not change meanwhile."""
+
+    def __init__(self, net: SpikingNet) -> None:
+        """Lay out synapses and parameters. Raises InputError for an inconsistent net, MissingExtra without numba."""
+        if find_spec("numba") is None:
+            raise MissingExtra("numba", "neuromorphic", "the native simulator of integer nets")
+        net.check()
+        self.net, self.rule = net, variant(net.arithmetic)
+        largest = max(p.size for p in net.populations)
+        self.block = max(1, min(BLOCK_STEPS, WORKING_SET // (4 * largest)))
+        self.order = groups(net)
+        self.kinds = {p.name: _kind(net, p, self.rule, self.block) for p in net.populations}
+
+    def run(self, inputs: Mapping[str, Array], steps: int, probes: Probes | None = None) -> Result:
+        """As the function `run`."""
+        given, batch = inputs_of(self.net, inputs, steps)
+        work = _Run(self, steps, batch, probes_of(self.net, probes))
+        tile = work.tile()
+        for first in range(0, batch, tile):
+            work.samples({k: x[first : first + tile] for k, x in given.items()}, first, min(tile, batch - first))
+        return work.result()
 
 
 @dataclass
@@ -78,13 +93,12 @@ class _Kind:
 class _Run:
     """One simulation: what is fixed, and what is gathered over tiles of samples."""
 
-    def __init__(self, net: SpikingNet, steps: int, batch: int, probes: Probes) -> None:
+    def __init__(self, ready: Simulator, steps: int, batch: int, probes: Probes) -> None:
+        net = ready.net
         self.net, self.steps, self.batch, self.probes = net, steps, batch, probes
-        self.rule: Variant = variant(net.arithmetic)
-        self.order = groups(net)
-        largest = max(p.size for p in net.populations)
-        self.block = max(1, min(BLOCK_STEPS, steps, WORKING_SET // (4 * largest)))
-        self.kinds = {p.name: self._kind(p) for p in net.populations}
+        self.rule, self.order, self.kinds = ready.rule, ready.order, ready.kinds
+        self.block = min(ready.block, steps)
+        self.sums = np.zeros(0, np.int32)
         self.counts: dict[str, Counts] = {p.name: np.zeros(p.size, np.int64) for p in net.populations}
         self.sent: dict[str, Counts] = {p.name: np.zeros(batch, np.int64) for p in net.populations}
         self.per_step: dict[str, Counts] = {p.name: np.zeros(steps, np.int64) for p in net.populations}
@@ -98,23 +112,6 @@ class _Run:
     def _room(self, p: Population, variable: str) -> Array:
         shape = (self.batch, p.size) if variable == "counts" else (self.batch, self.steps, p.size)
         return np.zeros(shape, np.int64 if variable == "counts" else np.int32)
-
-    def _kind(self, p: Population) -> _Kind:
-        lags = [1 + q.delay_steps for q in self.net.out_of(p.name)]
-        ring = self.block + max(lags, default=1)
-        runs = [(q.source, connect(self.net, q, self.rule)) for q in self.net.into(p.name)]
-        wide = np.int16 if all(r.weights.dtype == np.int8 for _, r in runs) else np.int32
-        small = np.zeros(p.size, wide)
-        if p.neuron == INPUT:
-            return _Kind(p, None, {}, runs, False, small, ring)
-        kind = neuron(p.neuron)
-        if p.reset not in kind.resets and kind.resets != ("none",):
-            raise InputError(f"population {p.name}: {kind.name} has no reset {p.reset!r}, only {', '.join(kind.resets)}")
-        values = kind.values(p.parameters, True, self.net.dt_s)
-        compiled = kind.name in COMPARTMENTS and not np.any(values["refractory_steps"])
-        spread = {k: _spread(v, p) for k, v in values.items()}
-        constants = _constants(p, spread, self.rule) if compiled else {}
-        return _Kind(p, kind, values, runs, compiled, small, ring, constants)
 
     def tile(self) -> int:
         """Samples at a time: few where the kernels do everything, many where a step costs calls from Python."""
@@ -149,7 +146,7 @@ class _Run:
             if kind.compiled:
                 state = {k: to_last(made[k], p.shape).astype(np.int32) for k in ("u", "v")}
         return _Tile(
-            np.zeros((batch, ring, p.size), np.uint16 if p.size <= 1 << 16 else np.uint32),
+            np.zeros((batch, ring, p.size + 1), np.uint16 if p.size <= 1 << 16 else np.uint32),
             np.zeros((batch, ring, p.size if graded else 0), np.int32),
             np.zeros((batch, ring), np.int64),
             state,
@@ -166,7 +163,7 @@ class _Run:
             messages = np.zeros((batch, 0, 0)) if tile.data is None else tile.data[:, start:stop]
             kernels.collect(messages, start % kind.ring, tile.events, tile.values, tile.counts, self.counts[name], True)
         else:
-            acc = np.zeros((batch, stop - start, kind.population.size), np.int32)
+            acc = self._sums(batch, stop - start, kind.population.size)
             seen = np.zeros((batch, stop - start), np.int64)
             for source, runs in kind.runs:
                 self._gather(runs, tiles[source], self.kinds[source].ring, start, kind.small, acc, seen)
@@ -180,6 +177,15 @@ class _Run:
             self.sent[name][first : first + batch] += counts.sum(axis=1)
             self.per_step[name][start:stop] += counts.sum(axis=0)
         self._keep_spikes(name, kind, tile, slots, start, first)
+
+    def _sums(self, *shape: int) -> Array:
+        """Zeroed room for synaptic sums, the same memory each time."""
+        wanted = int(np.prod(shape))
+        if wanted > self.sums.size:
+            self.sums = np.zeros(wanted, np.int32)
+        room = self.sums[:wanted].reshape(shape)
+        room.fill(0)
+        return room
 
     def _gather(
         self, r: Runs, source: _Tile, ring: int, start: int, small: Array, acc: Array, seen: Array
@@ -216,7 +222,7 @@ class _Run:
         kernel = kernels.lif_lasting if c["lasting"] else kernels.lif_direct
         kernel(
             acc, seen, tile.state["u"], tile.state["v"], tile.resting, c["keep_u"], c["keep_v"], c["bias"], c["theta"],
-            c["v_start"], takes + 2 * fires + 4 * clears, rule.wrap == "twos_complement", rule.v_low, rule.v_high,
+            c["v_start"], takes + 2 * fires + 4 * clears, rule.wrap == "twos_complement", rule.v_low, rule.v_high, int(not rule.strict),
             kind.population.reset == "subtraction", kind.population.reset != "none", bool(np.any(c["bias"])), spikes,
             spikes.view(np.uint64), start % kind.ring, tile.events, tile.counts, self.counts[name],
             self.updates[name][first : first + batch], *probe, first, start,
@@ -269,6 +275,25 @@ class _Run:
         }
         counts = {name: from_last(x, shapes[name]) for name, x in self.counts.items()}
         return Result(self.batch, self.steps, probes, counts, self.sent, self.per_step, self.updates)
+
+
+def _kind(net: SpikingNet, p: Population, rule: Variant, block: int) -> _Kind:
+    """A population, its synapses and parameters. Raises InputError for a reset its neuron does not have."""
+    lags = [1 + q.delay_steps for q in net.out_of(p.name)]
+    ring = block + max(lags, default=1)
+    runs = [(q.source, connect(net, q, rule)) for q in net.into(p.name)]
+    wide = np.int16 if all(r.weights.dtype == np.int8 for _, r in runs) else np.int32
+    small = np.zeros(p.size, wide)
+    if p.neuron == INPUT:
+        return _Kind(p, None, {}, runs, False, small, ring)
+    kind = neuron(p.neuron)
+    if p.reset not in kind.resets and kind.resets != ("none",):
+        raise InputError(f"population {p.name}: {kind.name} has no reset {p.reset!r}, only {', '.join(kind.resets)}")
+    values = kind.values(p.parameters, True, net.dt_s)
+    compiled = kind.name in COMPARTMENTS and not np.any(values["refractory_steps"])
+    spread = {k: _spread(v, p) for k, v in values.items()}
+    constants = _constants(p, spread, rule) if compiled else {}
+    return _Kind(p, kind, values, runs, compiled, small, ring, constants)
 
 
 def _spread(value: Any, p: Population) -> Array:

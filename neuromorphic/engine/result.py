@@ -83,9 +83,11 @@ def inputs_of(net: SpikingNet, inputs: Mapping[str, Array], steps: int) -> tuple
             problems.append(f"input {name!r} is {x.shape}, should be (batch, steps, {', '.join(map(str, shape))})")
         elif x.shape[1] > steps:
             problems.append(f"input {name!r} has {x.shape[1]} steps, the run only {steps}")
-        elif not np.isfinite(x).all():
+        elif x.dtype.kind not in "biuf":
+            problems.append(f"input {name!r} is of type {x.dtype}, give numbers")
+        elif x.dtype.kind == "f" and not np.isfinite(x).all():
             problems.append(f"input {name!r} holds NaN or infinity")
-        elif net.arithmetic != "float" and (x != np.round(x)).any():
+        elif net.arithmetic != "float" and x.dtype.kind == "f" and (x != np.round(x)).any():
             problems.append(f"input {name!r} holds fractions; the net's arithmetic is {net.arithmetic}")
         else:
             rest = np.zeros((x.shape[0], steps - x.shape[1], *shape), x.dtype)

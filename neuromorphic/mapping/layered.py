@@ -22,8 +22,9 @@ def layered(
 ) -> tuple[list[Limit], dict[str, int], Floats, list[Violation], list[str]]:
     """One core a layer: (limits of the largest core, core by layer, use by core, violations, notes).
 
-    Memory rule of sinabs: weights c * 2^(ceil(log2(kx*ky)) + ceil(log2 f)) bytes, neurons f * 2^(ceil(log2
-    x) + ceil(log2 y)). Cores differ: layers are assigned to them by maximum matching.
+    Memory rule of the DYNAP-CNN documentation (from memory, unverified): weights c * 2^(ceil(log2(kx*ky)) +
+    ceil(log2 f)) bytes, neurons f * 2^(ceil(log2 x) + ceil(log2 y)). Cores differ: layers are assigned to
+    them by maximum matching.
     """
     table = chip if "limits.weight_memory_by_core" in chip.series else load_device("dynapcnn")
     assert isinstance(table, NeuroChip)

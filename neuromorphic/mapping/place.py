@@ -174,7 +174,7 @@ def _refine(traffic: Graph, order: Ints, positions: Ints) -> tuple[Ints, float]:
                 break
             other = int(partner[one])
             if _gain(traffic, order, positions, int(one), other, starts, neighbours, values) < -1e-4:
-                order[one] = order[other]
+                order[one], order[other] = order[other], order[one]
                 applied += 1
         after = traffic.hops(positions[order])
         if after > before * (1 - LEAST_GAIN) or not applied:

@@ -17,8 +17,6 @@ from trine.devices.errors import InputError, TrineError
 
 if TYPE_CHECKING:
     from trine.compilers.graph import Shape
-    from trine.devices import EdgeDevice
-    from trine.edge.target import EdgeOptions
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,6 +49,14 @@ class ActivationType(StrEnum):
     uint8 = "uint8"
 
 
+class Scheme(StrEnum):
+    """How activations become spikes."""
+
+    exact = "exact"
+    rate = "rate"
+    sigma_delta = "sigma_delta"
+
+
 class Compiler(StrEnum):
     """Cross compiler for the emulated core."""
 
@@ -62,13 +68,33 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Battery = Annotated[str, typer.Option(help="Battery of the catalogue, for battery life.")]
 Rate = Annotated[float, typer.Option(help="Inferences a second, for battery life (1: one beat a second).")]
 Implant = Annotated[
-    bool, typer.Option("--implant", help="Check power against thermal screening limits of implants.")
+    bool | None,
+    typer.Option("--implant", help="Edge: check power against thermal screening limits of implants."),
 ]
 ExamplesOption = Annotated[
     int | None,
-    typer.Option(help="How many examples run on the emulated core; as many as is quick by default.", min=1),
+    typer.Option(
+        help="How many examples run on the emulated core or chip; a sensible number by default.", min=1
+    ),
 ]
-CompilerOption = Annotated[Compiler, typer.Option(help="Cross compiler for the emulated core.")]
+CompilerOption = Annotated[
+    Compiler | None, typer.Option(help="Edge: cross compiler for the emulated core (zig).")
+]
+RoundingOption = Annotated[
+    Rounding | None, typer.Option(help="Edge: rounding of onnxruntime (exact) or of TensorFlow Lite.")
+]
+ActivationOption = Annotated[
+    ActivationType | None, typer.Option(help="Edge: activations of the QDQ ONNX (int8).")
+]
+SchemeOption = Annotated[
+    Scheme | None, typer.Option(help="Neuromorphic: how activations become spikes (exact).")
+]
+StepsOption = Annotated[
+    int | None, typer.Option(help="Neuromorphic: T, steps and levels of an activation (8).")
+]
+ChipsOption = Annotated[int | None, typer.Option(help="Neuromorphic: chips at most (1).", min=1)]
+InputBits = Annotated[int | None, typer.Option(help="Neuromorphic: magnitude bits of an input (6).")]
+ShapeOption = Annotated[list[str] | None, typer.Option(help="NAME=1,SIZE,... for axes the file leaves open.")]
 
 
 @contextmanager
@@ -118,41 +144,6 @@ def parse_shapes(shapes: list[str]) -> dict[str, Shape]:
     return found
 
 
-def edge_device(name: str) -> EdgeDevice:
-    """A device of the catalogue or a file that the edge target compiles for."""
-    from trine.devices import EdgeDevice, load_device
-
-    device = load_device(name)
-    if not isinstance(device, EdgeDevice):
-        raise InputError(
-            f"{device.name} is a {device.kind} device; this version compiles for edge devices "
-            "(trine devices --kind edge)"
-        )
-    return device
-
-
-def edge_options(
-    battery: str,
-    rate: float,
-    implant: bool,
-    compiler: Compiler,
-    examples: int | None = None,
-    rounding: Rounding = Rounding.exact,
-    activation_type: ActivationType = ActivationType.int8,
-) -> EdgeOptions:
-    """The edge target's options from the command line's."""
-    from trine.devices import battery as battery_record
-    from trine.edge.cost import Duty
-    from trine.edge.target import PARITY_EXAMPLES, EdgeOptions
-
-    battery_record(battery)
-    duty = Duty(rate, battery)
-    compared = max(examples or 0, PARITY_EXAMPLES)
-    return EdgeOptions(
-        rounding.value, activation_type.value, compiler.value, duty, implant, compared, examples
-    )
-
-
 @app.command()
 def devices(
     name: Annotated[str | None, typer.Argument(help="One device, with all its figures and sources.")] = None,
@@ -184,13 +175,12 @@ def devices(
 def check(
     source: Annotated[Path, typer.Argument(help="The model: .onnx or .pt2.")],
     device: Annotated[str, typer.Option(help="A device of the catalogue, or a .toml file.")],
-    shape: Annotated[
-        list[str] | None, typer.Option(help="NAME=1,SIZE,... for axes the file leaves open.")
-    ] = None,
+    shape: ShapeOption = None,
     as_json: Json = False,
 ) -> None:
     """Will it lower, will it fit: every obstacle at once, without data."""
     from trine.edge.checking import check_edge
+    from trine.routes import edge_device
 
     report = check_edge(source, edge_device(device), parse_shapes(shape or []))
     if as_json:
@@ -207,19 +197,17 @@ def compile_(
     device: Annotated[str, typer.Option(help="A device of the catalogue, or a .toml file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to make.")],
     data: Annotated[Path | None, typer.Option(help="Calibration examples, .npz.")] = None,
-    shape: Annotated[
-        list[str] | None, typer.Option(help="NAME=1,SIZE,... for axes the file leaves open.")
-    ] = None,
-    requantize: Annotated[
-        Rounding, typer.Option(help="Rounding: onnxruntime's (exact) or TensorFlow Lite's.")
-    ] = Rounding.exact,
-    activation_type: Annotated[
-        ActivationType, typer.Option(help="Activations of the QDQ ONNX.")
-    ] = ActivationType.int8,
+    shape: ShapeOption = None,
+    requantize: RoundingOption = None,
+    activation_type: ActivationOption = None,
+    compiler: CompilerOption = None,
+    implant: Implant = None,
+    scheme: SchemeOption = None,
+    steps: StepsOption = None,
+    chips: ChipsOption = None,
+    input_bits: InputBits = None,
     battery: Battery = "cr2032",
     rate: Rate = 1.0,
-    implant: Implant = False,
-    compiler: CompilerOption = Compiler.zig,
     examples: ExamplesOption = None,
     timings: Annotated[bool, typer.Option("--timings", help="Print how long it took, on stderr.")] = False,
     as_json: Json = False,
@@ -229,14 +217,27 @@ def compile_(
 
     from trine.compilers.deploy import deploy
     from trine.compilers.target import Job
-    from trine.edge.target import TARGET
+    from trine.routes import Choices, route, served
 
     began = time.perf_counter()
-    record = edge_device(device)
-    options = edge_options(battery, rate, implant, compiler, examples, requantize, activation_type)
+    record = served(device)
+    choices = Choices(
+        requantize,
+        activation_type,
+        compiler,
+        implant,
+        scheme,
+        steps,
+        chips,
+        input_bits,
+        examples,
+        battery,
+        rate,
+    )
+    target, options = route(record, choices)
     with progress_bar() as progress:
         deployment = deploy(
-            Job(source, record, out, data, parse_shapes(shape or []), options, progress), TARGET
+            Job(source, record, out, data, parse_shapes(shape or []), options, progress), target
         )
     if timings:
         say(f"compiled in {time.perf_counter() - began:.1f} s")
@@ -250,41 +251,43 @@ def simulate(
     examples: ExamplesOption = None,
     battery: Battery = "cr2032",
     rate: Rate = 1.0,
-    implant: Implant = False,
-    compiler: CompilerOption = Compiler.zig,
+    implant: Implant = None,
+    compiler: CompilerOption = None,
     as_json: Json = False,
 ) -> None:
-    """Run a deployment on its emulated core: answers, exact counts, latency, energy, accuracy."""
+    """Run a deployment on its emulated core or chip: answers, exact counts, latency, energy, accuracy."""
     from trine.compilers.deployment import check_hashes, open_deployment
-    from trine.edge import simulate as edge
+    from trine.routes import Choices, served
+    from trine.routes import simulate as run
 
     deployment = open_deployment(out)
     check_hashes(deployment)
-    device = edge_device(str(deployment.artifact("device")))
-    options = edge_options(battery, rate, implant, compiler, examples)
+    device = served(str(deployment.artifact("device")))
+    choices = Choices(compiler=compiler, implant=implant, examples=examples, battery=battery, rate=rate)
     with progress_bar() as progress:
-        result = edge.simulate(deployment, device, data, options, progress)
+        result = run(deployment, device, data, choices, progress)
     present(result, as_json, out)
 
 
 @app.command()
 def verify(
     out: Annotated[Path, typer.Argument(help="A deployment folder.")],
-    compiler: CompilerOption = Compiler.zig,
+    compiler: CompilerOption = None,
     as_json: Json = False,
 ) -> None:
     """Prove a deployment again: hashes, prints, parity on stored vectors, fit."""
     from trine.compilers.deployment import check_hashes, open_deployment
-    from trine.edge import simulate as edge
+    from trine.routes import Choices, served
+    from trine.routes import verify as prove
 
     deployment = open_deployment(out)
     check_hashes(deployment)
-    device = edge_device(str(deployment.artifact("device")))
-    result = edge.verify(deployment, device, edge_options("cr2032", 1.0, False, compiler))
+    device = served(str(deployment.artifact("device")))
+    result = prove(deployment, device, Choices(compiler=compiler))
     if as_json:
         print_json(result)
         return
-    from trine.edge.presenting import verification_text
+    from trine.presenting import verification_text
 
     print(verification_text(out, result))
 
@@ -344,7 +347,7 @@ def present(record: Any, as_json: bool, out: Path) -> None:
     if as_json:
         print_json(record)
         return
-    from trine.edge.presenting import show_deployment
+    from trine.presenting import show_deployment
 
     show_deployment(record, out)
 

@@ -20,7 +20,8 @@ def chip(name: str) -> NeuroChip:
 def stack(
     *layers: tuple[Shape, dict[str, Any] | None], neuron: str = "CubaLIF", reset: str = "zero"
 ) -> SpikingNet:
-    """Layers one behind the other: (shape, None) is dense, (shape, {"kernel": ..., "largest": ...}) a convolution.
+    """Layers one behind the other: (shape, None) is dense, (shape, {"kernel": ..., "largest": ...}) a
+    convolution.
 
     The first layer is the input. Weights are seeded integers in [-largest, largest], 120 unless told.
     """
@@ -46,9 +47,9 @@ def stack(
 
 def ecg(largest: int = 120, neuron: str = "CubaLIF", reset: str = "zero") -> SpikingNet:
     """187 -> conv 5/2 x 16 -> conv 5/2 x 16 -> 16 -> 5: the worked example of Trine's energy model."""
-    conv = {"kernel": (5,), "strides": (2,), "largest": largest}
+    conv, dense = {"kernel": (5,), "strides": (2,), "largest": largest}, {"largest": largest}
     return stack(
-        ((1, 187), None), ((16, 92), conv), ((16, 44), conv), ((16,), {"largest": largest}), ((5,), {"largest": largest}),
+        ((1, 187), None), ((16, 92), conv), ((16, 44), conv), ((16,), dense), ((5,), dense),
         neuron=neuron, reset=reset,
     )  # fmt: skip
 
@@ -59,7 +60,9 @@ def perceptron() -> SpikingNet:
 
 
 def events(net: SpikingNet, rate: float, steps: int = 10, examples: int = 1) -> Events:
-    """Every population spikes at one rate; every neuron is updated in every step; synapses by dense fan-out."""
+    """Every population spikes at one rate; every neuron is updated in every step; synapses by dense
+    fan-out.
+    """
     neuron_steps = steps * examples
     spikes = {p.name: round(p.size * neuron_steps * rate) for p in net.populations}
     return Events(
@@ -98,7 +101,6 @@ def synapses(net: SpikingNet, projection: Projection) -> list[tuple[int, int]]:
             if all(0 <= x < n for x, n in zip(place, source.shape[1:])):
                 for c in range(ins):
                     at = (index[0] // outs * ins + c, *place)
-                    here = int(np.ravel_multi_index(index, target.shape))
                     found.append(
                         (
                             int(np.ravel_multi_index(at, source.shape)),

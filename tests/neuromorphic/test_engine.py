@@ -32,7 +32,7 @@ def same(net: SpikingNet, one: Result, other: Result) -> None:
         assert np.array_equal(one.updates[name], other.updates[name]), name
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(seed=SEEDS, variant=st.sampled_from(sorted(VARIANTS)))
 def test_engine_is_the_definition(seed: int, variant: str) -> None:
     net = replace(random_net(seed), arithmetic=variant)
@@ -136,7 +136,7 @@ def test_accumulate_then_fire_counts(weights: list[int], theta: int, seed: int) 
 
 def test_counts_feed_energy() -> None:
     """Operations: messages times fan-out; a convolution's border neurons reach fewer outputs."""
-    populations = (Population("in", INPUT, (1, 5)), Population("c", "IF", (3, 5), {"vth": 9}))
+    populations = (Population("in", INPUT, (1, 5)), Population("c", "IF", (3, 5), {"vth": 9}, "none"))
     link = Projection("w", "in", "c", "conv", np.full((3, 1, 3), 2), {"pads": (1, 1)})
     net = SpikingNet("c", 1e-3, populations, (link,), ("in",), ("c",), "lava")
     result = run(net, {"in": np.ones((2, 4, 1, 5), np.int64)}, 6)
@@ -144,7 +144,7 @@ def test_counts_feed_energy() -> None:
     assert result.neuron_steps(net) == {"c": 2 * 6 * 15}
     assert result.sent["in"].tolist() == [20, 20]
     assert result.per_step["in"].tolist() == [10, 10, 10, 10, 0, 0]
-    # Silent at steps 0 and 5? The first sum arrives at step 1; states stay non-zero after it.
+    # The first sum arrives at step 1; membranes stay above zero after it.
     assert result.updates["c"].tolist() == [15 * 5, 15 * 5]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from trine.devices.errors import AnswerIsNo, InputError
 from trine.neuromorphic.mapping import Mapping, map_net
 from trine.neuromorphic.mapping.grid import Grid, demand, exact_ranges, regular
 from trine.neuromorphic.mapping.partition import box_messages
-from trine.neuromorphic.mapping.place import Mesh, graph, hilbert_order, place
+from trine.neuromorphic.mapping.place import Mesh, _gains, graph, hilbert_order, place
 from trine.neuromorphic.mapping.reach import wirings
 from trine.neuromorphic.mapping.traffic import flow
 from trine.neuromorphic.net import INPUT, Population, Projection, SpikingNet
@@ -24,43 +25,40 @@ from trine.neuromorphic.net import INPUT, Population, Projection, SpikingNet
 def joined(draw: st.DrawFn) -> SpikingNet:
     """Two populations and one projection of any kind."""
     kind = draw(st.sampled_from(["dense", "conv", "conv", "pool", "identity"]))
-    if kind in ("dense", "identity"):
-        source = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
-        target = (
-            source if kind == "identity" else tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
-        )
-        if kind == "identity" and draw(st.booleans()):
-            target = (int(np.prod(source)),)
-        weight = (
-            np.ones((int(np.prod(target)), int(np.prod(source))), np.int8) if kind == "dense" else np.array(3)
-        )
-        return _pair(source, target, Projection("p", "a", "b", kind, weight))
-    rank, groups = draw(st.integers(1, 2)), draw(st.integers(1, 3))
-    ins, outs = draw(st.integers(1, 2)), draw(st.integers(1, 3))
-    size = [draw(st.integers(1, 9)) for _ in range(rank)]
+    if kind in ("conv", "pool"):
+        return draw(windowed(kind, draw(st.integers(1, 3))))
+    source = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
+    if kind == "identity":
+        target = (int(np.prod(source)),) if draw(st.booleans()) else source
+        return _pair(source, target, Projection("p", "a", "b", "identity", np.array(3)))
+    target = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
+    weight = np.ones((int(np.prod(target)), int(np.prod(source))), np.int8)
+    return _pair(source, target, Projection("p", "a", "b", "dense", weight))
+
+
+@st.composite
+def windowed(draw: st.DrawFn, kind: str, groups: int) -> SpikingNet:
+    """A convolution or pooling in one or two dimensions, strides, dilations and pads of any kind."""
+    rank, ins, outs = (draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 3)))
     kernel = [draw(st.integers(1, 3)) for _ in range(rank)]
     strides = [draw(st.integers(1, 3)) for _ in range(rank)]
     dilations = [draw(st.integers(1, 2)) if kind == "conv" else 1 for _ in range(rank)]
     pads = [draw(st.integers(0, 2)) for _ in range(2 * rank)]
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations)]
+    size = [draw(st.integers(max(1, r - pads[d] - pads[rank + d]), 9)) for d, r in enumerate(reach)]
     places = [
-        (n + pads[d] + pads[rank + d] - (k - 1) * dilations[d] - 1) // strides[d] + 1
-        for d, (n, k) in enumerate(zip(size, kernel))
+        (n + pads[d] + pads[rank + d] - r) // strides[d] + 1 for d, (n, r) in enumerate(zip(size, reach))
     ]
-    assume(all(p > 0 for p in places))
     attributes = {"strides": strides, "pads": pads}
     if kind == "pool":
-        source, target = (groups, *size), (groups, *places)
+        attributes |= {"kernel_shape": kernel}
         return _pair(
-            source,
-            target,
-            Projection("p", "a", "b", "pool", np.array(1), attributes | {"kernel_shape": kernel}),
+            (groups, *size), (groups, *places), Projection("p", "a", "b", "pool", np.array(1), attributes)
         )
-    source, target = (groups * ins, *size), (groups * outs, *places)
     weight = np.ones((groups * outs, ins, *kernel), np.int8)
+    attributes |= {"dilations": dilations, "group": groups}
     return _pair(
-        source,
-        target,
-        Projection("p", "a", "b", "conv", weight, attributes | {"dilations": dilations, "group": groups}),
+        (groups * ins, *size), (groups * outs, *places), Projection("p", "a", "b", "conv", weight, attributes)
     )
 
 
@@ -106,15 +104,10 @@ def test_arithmetic_counts_the_synapses_that_exist(net: SpikingNet, data: st.Dat
         assert sent[box] == sum(n for (s, _), n in counted.items() if s == box)
 
 
-@given(joined())
+@given(windowed("conv", 1))
 @settings(max_examples=60, deadline=None)
 def test_shared_entries_hold_every_set_of_weights_once(net: SpikingNet) -> None:
     wiring = wirings(net)[0]
-    assume(
-        wiring.shared
-        and wiring.projection.attributes.get("group", 1) == 1
-        and wiring.projection.kind == "conv"
-    )
     source, target = net.populations
     need = demand(wiring, tuple([[(0, n)]] for n in target.shape))
     places: dict[int, set[tuple[int, ...]]] = {}
@@ -281,3 +274,23 @@ def test_hilbert_order_moves_by_single_tiles() -> None:
     positions = Mesh(8, 8, 1, "test").positions(1)[:, 1:]
     steps = np.abs(np.diff(positions[hilbert_order(positions)], axis=0)).sum(axis=1)
     assert (steps == 1).all()
+
+
+def test_gain_of_a_swap_is_the_change_of_hops() -> None:
+    rng = np.random.default_rng(6)
+    spots = Mesh(3, 2, 2, "test").positions(1)[:, 1:]
+    traffic = graph(12, rng.integers(-1, 12, 40), rng.integers(0, 12, 40), rng.random(40))
+    gain, before = _gains(traffic, spots), traffic.hops(spots)
+    for one, other in combinations(range(12), 2):
+        swapped = spots.copy()
+        swapped[[one, other]] = spots[[other, one]]
+        assert gain[one, other] == pytest.approx(traffic.hops(swapped) - before, abs=1e-4)
+
+
+def test_traffic_counts_every_message_once() -> None:
+    net = ecg()
+    mapping = map_net(net, chip("loihi1"))
+    assert mapping.traffic is not None
+    for number, p in enumerate(net.populations):
+        sent = mapping.traffic.count[mapping.traffic.population == number].sum()
+        assert sent == pytest.approx(mapping.fan_out[p.name] * p.size)

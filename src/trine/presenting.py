@@ -50,7 +50,7 @@ def show_deployment(record: Mapping[str, Any], out: Path) -> None:
     console.print(f"[bold]{source}[/bold] for [bold]{device}[/bold] in {escape(str(out))}")
     for entry in record["passes"]:
         console.print(f"  {entry['name']}: {entry['changed']}", highlight=False, markup=False)
-    table = Table(title="against the integer program", title_justify="left")
+    table = Table(title="against its definition", title_justify="left")
     for column in ("what ran", "examples", "values", "differ", "by at most"):
         table.add_column(column, justify="left" if column == "what ran" else "right", overflow="fold")
     for p in results["parity"]:
@@ -67,10 +67,10 @@ def show_deployment(record: Mapping[str, Any], out: Path) -> None:
     for column in ("what", "value", "how", "source"):
         table.add_column(column, overflow="fold")
     for f in record["fit"]:
-        there = "limit not published" if f["available"] is None else f"of {quantity(f['available'], 'B')}"
+        there = "limit not published" if f["available"] is None else f"of {quantity(f['available'], f['unit'])}"
         table.add_row(
             f"{f['limit']} in all",
-            f"{quantity(f['used'], 'B')} {there}",
+            f"{quantity(f['used'], f['unit'])} {there}",
             f["how"],
             "" if f["ok"] else "does not fit",
         )
