@@ -42,7 +42,13 @@ help:
 demo: .venv/demo
 	$(BIN)/trine demo
 
-test: .venv/dev
+# lava-nc cannot live beside numpy 2: it has an environment of its own, the oracle of the spiking engine.
+.venv/lava: .venv/dev
+	@echo "setting up lava-nc's side environment" >&2
+	@$(BIN)/trine lava doctor >/dev/null 2>&1 || $(BIN)/trine lava setup
+	@touch $@
+
+test: .venv/lava
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 check: lint types imports docs-check

@@ -61,8 +61,12 @@ FORMATS: Mapping[str, WeightFormat] = {
         *(_loihi(bits) for bits in range(1, 9)),
         WeightFormat("xylo", -128, 127, 1, 0, 7, 0, "rockpool 3.1.0: 8-bit weights, bit shifts"),
         WeightFormat("dynapcnn", -128, 127, 1, 0, 0, 0, "sinabs 3.1.3: 8-bit weights"),
-        WeightFormat("odin", -7, 7, 1, 0, 0, 0, "Frenkel et al. 2019, doi 10.1109/TBCAS.2018.2880425: 3 bits and sign"),
-        WeightFormat("truenorth", -255, 255, 1, 0, 0, 0, "Merolla et al. 2014, doi 10.1126/science.1254642: 9 bits"),
+        WeightFormat(
+            "odin", -7, 7, 1, 0, 0, 0, "Frenkel et al. 2019, doi 10.1109/TBCAS.2018.2880425: 3 bits and sign"
+        ),
+        WeightFormat(
+            "truenorth", -255, 255, 1, 0, 0, 0, "Merolla et al. 2014, doi 10.1126/science.1254642: 9 bits"
+        ),
         WeightFormat("spinnaker2", -32768, 32767, 1, 0, 0, 0, "16-bit weights, arXiv 2103.08392"),
         WeightFormat("int8", -128, 127, 1, 0, 0, 0, "plain two's complement"),
     )
@@ -76,10 +80,14 @@ def loihi_weights(weight: Array, bits: int = 8, sign_mode: str | None = None) ->
     8 - bits towards zero.
     """
     w = np.asarray(weight).astype(np.int64)
-    mode = sign_mode or ("excitatory" if w.min(initial=0) >= 0 else "inhibitory" if w.max(initial=0) <= 0 else "mixed")
+    mode = sign_mode or (
+        "excitatory" if w.min(initial=0) >= 0 else "inhibitory" if w.max(initial=0) <= 0 else "mixed"
+    )
     ranges = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
     if mode not in ranges or not 1 <= bits <= 8:
-        raise InputError(f"sign mode {mode!r}, {bits} bits: modes are {', '.join(sorted(ranges))}, bits 1 to 8")
+        raise InputError(
+            f"sign mode {mode!r}, {bits} bits: modes are {', '.join(sorted(ranges))}, bits 1 to 8"
+        )
     w = np.clip(w, *ranges[mode])
     drop = 8 - bits + (mode == "mixed")
     return np.asarray(-((-w >> drop) << drop) if mode == "inhibitory" else (w >> drop) << drop, np.int64)
@@ -111,7 +119,11 @@ def overflows(net: SpikingNet, largest_message: float = 1.0) -> list[Overflow]:
         bound = sum(_largest_sum(x) * (largest_message if x.graded else 1) for x in net.into(p.name)) * grows
         limit = LIMIT >> 6
         if bound >= limit:
-            found.append(Overflow(p.name, bound, limit, "lower the layer's weight scale or exponent, or use a larger du"))
+            found.append(
+                Overflow(
+                    p.name, bound, limit, "lower the layer's weight scale or exponent, or use a larger du"
+                )
+            )
     return found
 
 
@@ -128,7 +140,10 @@ def _largest_sum(p: Projection) -> float:
 
 
 def quantise(
-    net: SpikingNet, arithmetic: str = "lava", weights: str = "loihi_8bit", scales: Mapping[str, float] | None = None
+    net: SpikingNet,
+    arithmetic: str = "lava",
+    weights: str = "loihi_8bit",
+    scales: Mapping[str, float] | None = None,
 ) -> SpikingNet:
     """The integer net of a real-valued one.
 
@@ -171,7 +186,9 @@ def _layer(
     gain = kind.input_gain(q, net.dt_s)
     into = [(x, _gained(x, gain, p)) for x in net.into(p.name)]
     if kind.graded and not kind.readout and any(x.graded for x, _ in into):
-        raise InputError(f"{p.neuron} between graded layers carries its own scale: convert with the sigma-delta scheme")
+        raise InputError(
+            f"{p.neuron} between graded layers carries its own scale: convert with the sigma-delta scheme"
+        )
     if any(x.graded and net.population(x.source).neuron not in (INPUT,) for x, _ in into):
         raise InputError("a graded message of a real-valued neuron has no integer scale of its own")
     if scale is None:
@@ -190,7 +207,9 @@ def _gained(x: Projection, gain: Any, p: Population) -> Array:
     if x.kind == "dense":
         return np.asarray(weight * each.reshape(-1, 1))
     if x.kind == "identity":
-        return np.asarray(weight * each.reshape(-1) if weight.size == 1 else weight.reshape(-1) * each.reshape(-1))
+        return np.asarray(
+            weight * each.reshape(-1) if weight.size == 1 else weight.reshape(-1) * each.reshape(-1)
+        )
     flat = each.reshape(p.shape[0], -1)
     if x.kind == "conv" and (flat == flat[:, :1]).all():
         return np.asarray(weight * flat[:, 0].reshape(-1, *(1,) * (weight.ndim - 1)))
@@ -218,7 +237,7 @@ def _rounded(x: Projection, scaled: Array, rule: WeightFormat) -> Projection:
     """
     low, high, step = rule.limits(scaled)
     peak_high, peak_low = float(scaled.max(initial=0)), float(scaled.min(initial=0))
-    for exponent in range(0, rule.exponent_high + 1):
+    for exponent in range(rule.exponent_high + 1):
         unit = 2.0**exponent
         if round(peak_high / unit) <= high and round(peak_low / unit) >= low:
             whole = np.clip(np.round(scaled / unit / step) * step, low, high)

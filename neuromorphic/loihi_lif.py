@@ -132,7 +132,9 @@ def threshold(p: Parameters, rest: Any, scale: float) -> Array:
 def same_rest(p: Parameters, rest: Any) -> None:
     """Integer neurons reset to their resting value. Raises InputError where the real one resets elsewhere."""
     if (np.asarray(p["v_reset"]) != rest).any():
-        raise InputError("v_reset differs from the resting potential; integer neurons reset to rest: make them equal")
+        raise InputError(
+            "v_reset differs from the resting potential; integer neurons reset to rest: make them equal"
+        )
 
 
 def bias_pair(bias: Array) -> dict[str, Array]:
@@ -142,13 +144,17 @@ def bias_pair(bias: Array) -> dict[str, Array]:
     """
     size = np.abs(np.asarray(bias, np.float64))
     if (size > 4095 * 128).any():
-        raise InputError(f"a bias of {size.max():.0f} membrane units exceeds 4095 * 2^7: lower the scale of the layer")
+        raise InputError(
+            f"a bias of {size.max():.0f} membrane units exceeds 4095 * 2^7: lower the scale of the layer"
+        )
     exponent = np.ceil(np.log2(np.maximum(size, 1) / 4095)).clip(0, 7).astype(np.int64)
     exponent = np.where(np.round(size / 2.0**exponent) > 4095, exponent + 1, exponent)
     return {"bias_mant": np.round(bias / 2.0**exponent).astype(np.int64), "bias_exp": exponent}
 
 
-def zeros(states: tuple[str, ...], shape: Shape, batch: int, dtype: Any, p: Mapping[str, Any]) -> dict[str, Array]:
+def zeros(
+    states: tuple[str, ...], shape: Shape, batch: int, dtype: Any, p: Mapping[str, Any]
+) -> dict[str, Array]:
     """States at the start: zero, the membrane at v_initial."""
     made = {name: np.zeros((batch, *shape), dtype) for name in states}
     if "v" in made and "v_initial" in p:

@@ -108,7 +108,9 @@ class Neuron:
                 continue
             value = np.asarray(value, np.float64)
             if not np.isfinite(value).all() or (value < p.low).any() or (value > p.high).any():
-                problems.append(f"{p.name} is {_extremes(value)}, allowed are {p.low:g} to {p.high:g} ({p.meaning})")
+                problems.append(
+                    f"{p.name} is {_extremes(value)}, allowed are {p.low:g} to {p.high:g} ({p.meaning})"
+                )
             elif integer and (value != np.round(value)).any():
                 problems.append(f"{p.name} is {_extremes(value)}, must be whole")
             filled[p.name] = value.astype(np.int64) if integer and not problems else value

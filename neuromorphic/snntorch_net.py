@@ -245,6 +245,11 @@ def _population(
     beta = np.clip(_array(module.beta).astype(np.float64), 0, 1)
     theta = _array(module.threshold).astype(np.float64)
     reset, late = ("subtraction", "zero", "none")[int(module.reset_mechanism_val)], bool(module.reset_delay)
+    if reset == "subtraction" and not late:
+        raise InputError(
+            "reset by subtraction with reset_delay=False: snntorch 1.0.0 then subtracts twice from a membrane that "
+            "stays above its threshold, which no neuron here does; use reset_delay=True"
+        )
     kept: dict[str, Any] = {"v_threshold": theta}
     extra: list[Projection] = []
     if kind.endswith("Synaptic"):
@@ -253,7 +258,7 @@ def _population(
             raise InputError("alpha or beta of 1: no leak, for which CubaLIF has no time constant")
         if late and reset != "none":
             raise InputError(f"reset {reset!r} one step late acts on the membrane behind the synapse; "
-                             "give the layer reset_delay=False")  # fmt: skip
+                             "only zero with reset_delay=False, or none, can be had")  # fmt: skip
         kept |= {"tau_syn_s": dt_s / (1 - alpha), "w_in": 1 / (1 - alpha)}
     if (beta == 1).all():
         kept |= {"r": 1 / dt_s}

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from trine.devices.errors import InputError, TrineError
+from trine.devices.errors import TrineError
 from trine.neuromorphic.backends import lava_job
 from trine.neuromorphic.backends.lava_environment import python
 from trine.neuromorphic.engine.connect import from_last
@@ -28,7 +28,13 @@ from trine.neuromorphic.engine.result import Probes, Result, inputs_of, probes_o
 from trine.neuromorphic.net import INPUT, Array, SpikingNet
 
 WORKER = Path(__file__).with_name("lava_worker.py")
-STATES = {"LIF": ("u", "v"), "CubaLIF": ("u", "v"), "IF": ("u", "v"), "LI": ("u", "v"), "SigmaDelta": ("sigma", "act", "residue", "error")}
+STATES = {
+    "LIF": ("u", "v"),
+    "CubaLIF": ("u", "v"),
+    "IF": ("u", "v"),
+    "LI": ("u", "v"),
+    "SigmaDelta": ("sigma", "act", "residue", "error"),
+}
 TIME_LIMIT_S = 600.0
 JOBS_A_WORKER = 20  # samples one worker takes; the time limit is a worker's
 
@@ -77,14 +83,18 @@ def run_many(
             files.append((job, result))
             wanted.append(asked)
         for k in range(0, len(files), JOBS_A_WORKER):
-            call_worker(python(), [str(f) for pair in files[k : k + JOBS_A_WORKER] for f in pair], time_limit_s)
+            call_worker(
+                python(), [str(f) for pair in files[k : k + JOBS_A_WORKER] for f in pair], time_limit_s
+            )
         return [
             _result(sample[0], sample[1], sample[2], asked, read_answer(result))
             for sample, asked, (_, result) in zip(samples, wanted, files, strict=True)
         ]
 
 
-def seconds_for(net: SpikingNet, inputs: Mapping[str, Array], steps: int, time_limit_s: float = TIME_LIMIT_S) -> float:
+def seconds_for(
+    net: SpikingNet, inputs: Mapping[str, Array], steps: int, time_limit_s: float = TIME_LIMIT_S
+) -> float:
     """Wall time lava takes for `steps` steps of one sample, after a first run that builds everything."""
     lava_job.check(net)
     with tempfile.TemporaryDirectory(prefix="trine-lava-") as folder:
@@ -94,14 +104,18 @@ def seconds_for(net: SpikingNet, inputs: Mapping[str, Array], steps: int, time_l
         return float(read_answer(result)["header"]["seconds"])
 
 
-def call_worker(interpreter: Path, arguments: Sequence[str], time_limit_s: float, worker: Path = WORKER) -> str:
+def call_worker(
+    interpreter: Path, arguments: Sequence[str], time_limit_s: float, worker: Path = WORKER
+) -> str:
     """Run the worker in a process group of its own and end whatever of the group is left; its stderr.
 
     Its standard input is a pipe that closes when this process ends, however it ends: then the worker ends its group.
 
     Raises WorkerFailed when it exceeds the limit or exits with an error.
     """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {"OMP_NUM_THREADS": "1"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {
+        "OMP_NUM_THREADS": "1"
+    }
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
             [str(interpreter), "-I", str(worker), *arguments],
@@ -110,7 +124,9 @@ def call_worker(interpreter: Path, arguments: Sequence[str], time_limit_s: float
         try:
             code = child.wait(timeout=time_limit_s)
         except subprocess.TimeoutExpired:
-            raise WorkerFailed(f"lava did not finish within {time_limit_s:g} s; its processes are ended") from None
+            raise WorkerFailed(
+                f"lava did not finish within {time_limit_s:g} s; its processes are ended"
+            ) from None
         finally:
             _end_group(child)
             if child.stdin:

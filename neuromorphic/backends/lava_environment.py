@@ -76,7 +76,14 @@ def doctor() -> dict[str, Any]:
         return {"ok": False, "says": f"{interpreter} does not answer, or has no lava-nc: trine lava setup"}
     version, numpy, lava = done.split()
     says = f"lava-nc {lava} on Python {version}, NumPy {numpy}"
-    return {"ok": True, "says": says, "python": str(interpreter), "version": version, "numpy": numpy, "lava": lava}
+    return {
+        "ok": True,
+        "says": says,
+        "python": str(interpreter),
+        "version": version,
+        "numpy": numpy,
+        "lava": lava,
+    }
 
 
 def setup(base: Path | None = None, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:

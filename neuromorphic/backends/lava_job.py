@@ -80,7 +80,9 @@ def _projection_problems(net: SpikingNet, p: Projection) -> list[str]:
         low, high = int(weight.min()), int(weight.max())
         mixed = low < 0 < high
         if low < -256 or high > 255 or (mixed and (weight.astype(np.int64) & 1).any()):
-            found.append(f"{where}: weights {low} to {high} that 8 bits do not hold (mixed signs: even numbers)")
+            found.append(
+                f"{where}: weights {low} to {high} that 8 bits do not hold (mixed signs: even numbers)"
+            )
     return found
 
 
@@ -99,7 +101,9 @@ def write_job(
             shape = net.population(p.source).shape
             arrays[f"weight:{source}"] = np.eye(net.population(p.source).size, dtype=np.int32)
             projections.append(_dense(source, p.source, source, 0, p.graded, delay - 1))
-            populations.append({"name": source, "neuron": "Wire", "shape": lava_shape(shape), "parameters": {}})
+            populations.append(
+                {"name": source, "neuron": "Wire", "shape": lava_shape(shape), "parameters": {}}
+            )
         projections.append(_projection(net, p, source, arrays))
     for name, x in inputs.items():
         arrays[f"input:{name}"] = _laid_out(np.asarray(x, np.int32), net.population(name).shape)
@@ -120,7 +124,12 @@ def _laid_out(x: Array, shape: Shape) -> Array:
 
 def _population(net: SpikingNet, p: Population, arrays: dict[str, Array]) -> dict[str, Any]:
     """Name, neuron, shape and lava's parameters; arrays go to the archive."""
-    made: dict[str, Any] = {"name": p.name, "neuron": p.neuron, "shape": lava_shape(p.shape), "parameters": {}}
+    made: dict[str, Any] = {
+        "name": p.name,
+        "neuron": p.neuron,
+        "shape": lava_shape(p.shape),
+        "parameters": {},
+    }
     if p.neuron == INPUT:
         return made
     q = neuron(p.neuron).values(p.parameters, True, net.dt_s)
@@ -128,7 +137,9 @@ def _population(net: SpikingNet, p: Population, arrays: dict[str, Array]) -> dic
     if p.neuron in LIFS:
         made["neuron"] = "LIF"
         direct = {"du": np.int64(4095), "dv": np.int64(0), "vth": np.int64(NEVER), **q}
-        given = {k: direct[k] for k in ("du", "dv", "bias_mant", "bias_exp", "vth")} | {"v": direct["v_initial"]}
+        given = {k: direct[k] for k in ("du", "dv", "bias_mant", "bias_exp", "vth")} | {
+            "v": direct["v_initial"]
+        }
         if np.any(q["reset_interval"]):
             given |= {k: q[k] for k in ("reset_interval", "reset_offset")}
     elif p.neuron == "SigmaDelta":
@@ -140,7 +151,9 @@ def _population(net: SpikingNet, p: Population, arrays: dict[str, Array]) -> dic
         if value.ndim == 0 or (value == value.reshape(-1)[0]).all():
             made["parameters"][key] = int(value.reshape(-1)[0])
         else:
-            arrays[f"parameter:{p.name}:{key}"] = _laid_out(np.broadcast_to(value, p.shape).astype(np.int32), p.shape)
+            arrays[f"parameter:{p.name}:{key}"] = _laid_out(
+                np.broadcast_to(value, p.shape).astype(np.int32), p.shape
+            )
             made["parameters"][key] = f"parameter:{p.name}:{key}"
     return made
 

@@ -58,17 +58,7 @@ def import_lava():
     undo = cure_dataclasses()
     try:
         from lava.magma.core.model.py.type import LavaPyType
-        from lava.magma.core.run_conditions import RunSteps
-        from lava.magma.core.run_configs import Loihi2SimCfg
         from lava.proc.conv.models import AbstractPyConvModel
-        from lava.proc.conv.process import Conv
-        from lava.proc.dense.process import Dense, DelayDense
-        from lava.proc.io.sink import RingBuffer as Sink
-        from lava.proc.io.source import RingBuffer as Source
-        from lava.proc.lif.process import LIF, LIFReset
-        from lava.proc.monitor.process import Monitor
-        from lava.proc.rf.process import RF
-        from lava.proc.sdn.process import ActivationMode, SigmaDelta
     finally:
         undo()
     # Kernel, stride, padding... are kept as int8 and overflow with NumPy 2 for spatial sizes above 127; exact as int64.
@@ -126,7 +116,9 @@ def simulate(header, data):
     lava = import_lava()
     steps = header["steps"]
     wires = [p["name"] for p in header["populations"] if p["neuron"] == "Wire"]
-    built = {p["name"]: build_population(lava, p, data) for p in header["populations"] if p["name"] not in wires}
+    built = {
+        p["name"]: build_population(lava, p, data) for p in header["populations"] if p["name"] not in wires
+    }
     shapes = {p["name"]: tuple(p["shape"]) for p in header["populations"]}
     connections = []
     for c in header["projections"]:

@@ -11,10 +11,16 @@ from trine.neuromorphic.engine.result import Probes, Result
 from trine.neuromorphic.net import Array, SpikingNet
 
 BACKENDS: Mapping[str, tuple[str, str]] = {
-    "native": ("trine.neuromorphic.engine.native", "Trine's event-driven engine (integer nets), NumPy for real ones"),
+    "native": (
+        "trine.neuromorphic.engine.native",
+        "Trine's event-driven engine (integer nets), NumPy for real ones",
+    ),
     "snntorch": ("trine.neuromorphic.backends.snntorch", "snnTorch's neurons, real numbers"),
     "lava": ("trine.neuromorphic.backends.lava", "lava-nc in its own environment (trine lava setup)"),
-    "sanafe": ("trine.neuromorphic.backends.sanafe", "SANA-FE, if you have it: spikes, events, energy of its Loihi"),
+    "sanafe": (
+        "trine.neuromorphic.backends.sanafe",
+        "SANA-FE, if you have it: spikes, events, energy of its Loihi",
+    ),
 }
 
 

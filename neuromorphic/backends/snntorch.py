@@ -32,11 +32,15 @@ def run(net: SpikingNet, inputs: Mapping[str, Array], steps: int, probes: Probes
     except ImportError:
         raise MissingExtra("snntorch", "neuromorphic", "the backend snntorch") from None
     if net.arithmetic != "float":
-        raise InputError(f"backend snntorch runs real-valued nets, this one is {net.arithmetic}: use native or lava")
+        raise InputError(
+            f"backend snntorch runs real-valued nets, this one is {net.arithmetic}: use native or lava"
+        )
     net.check()
     absent = [f"{p.name} ({p.neuron})" for p in net.populations if p.neuron not in (INPUT, *NEURONS)]
     if absent:
-        raise InputError(f"backend snntorch has {', '.join(NEURONS)}, but not {', '.join(absent)}: use native")
+        raise InputError(
+            f"backend snntorch has {', '.join(NEURONS)}, but not {', '.join(absent)}: use native"
+        )
     given, batch = inputs_of(net, inputs, steps)
     wanted = probes_of(net, probes)
     messages = {p.name: torch.zeros(batch, steps, *p.shape, dtype=torch.float64) for p in net.populations}
@@ -121,7 +125,9 @@ def _link(torch: Any, net: SpikingNet, p: Projection) -> Any:
     if p.kind == "dense":
         return lambda x: torch.nn.functional.linear(x.flatten(1), weight).reshape(-1, *target)
     if p.kind == "identity":
-        return lambda x: x.reshape(-1, *target) * (weight.reshape(target) if weight.numel() > 1 else weight.reshape(()))
+        return lambda x: (
+            x.reshape(-1, *target) * (weight.reshape(target) if weight.numel() > 1 else weight.reshape(()))
+        )
     w, axes = windows(p, source, target), len(source) - 1
     pads = tuple(p.attributes.get("pads", (0,) * 2 * axes))
     around = [n for axis in reversed(range(axes)) for n in (pads[axis], pads[axes + axis])]

@@ -38,7 +38,7 @@ class ConversionOptions:
     lag: int = 1
     input_bits: int = 6
     refit: bool = True
-    calibration_examples: int = 2048
+    calibration_examples: int = 4096
 
     def check(self) -> None:
         """Raise InputError naming every option out of range."""

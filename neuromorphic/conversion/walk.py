@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trine.compilers.graph import Array, Graph, Node, Shape
+from trine.compilers.operators.averagepool import divisors
 from trine.compilers.operators.conv import convolve, pad_spatial
 from trine.devices.errors import InputError
 from trine.neuromorphic.conversion.layers import FIRE, MAXIMUM, READOUT, Layer, LayerNet, Term
@@ -139,17 +140,23 @@ class _Walk:
         return None
 
     def matrices(self, x: str, node: Node, weight: Array) -> list[Term] | None:
-        """Any linear path written as one matrix a source: unit vectors are sent through the nodes on the way."""
+        """Any linear path written as one matrix a source: a Gemm's rows are pulled back through the nodes before it, a
+        Conv's are found by sending unit vectors forward."""
+        if node.op == "Gemm":
+            pulled: dict[str, Array] = {}
+            if self.pull(x, weight.reshape(-1, *self.graph.shape(x)), pulled):
+                tensors = sorted(pulled, key=self.order)
+                return [Term(self.sources[t], "dense", pulled[t].reshape(len(weight), -1)) for t in tensors]
         out = int(np.prod(self.graph.shape(node.outputs[0])))
         terms = []
-        for tensor in sorted(self.reached(x), key=lambda name: self.order(name)):
+        for tensor in sorted(self.reached(x), key=self.order):
             shape = self.graph.shape(tensor)
             size = int(np.prod(shape))
-            if size * out > LARGEST_DENSE:
+            if size * max(out, size) > LARGEST_DENSE:
                 return None
             columns = []
             for at in range(0, size, BASIS):
-                unit = np.eye(size, dtype=np.float64)[at : at + BASIS].reshape(-1, *shape)
+                unit = np.eye(min(BASIS, size - at), size, at).reshape(-1, *shape)
                 moved = self.moved(x, {tensor: unit})
                 if node.op == "Gemm":
                     columns.append(moved @ weight.T)
@@ -158,6 +165,29 @@ class _Walk:
                     columns.append(convolve(padded, weight, node).reshape(len(unit), -1))
             terms.append(Term(self.sources[tensor], "dense", np.concatenate(columns).T))
         return terms
+
+    def pull(self, x: str, rows: Array, found: dict[str, Array]) -> bool:
+        """Add rows [n, *shape of x], linear functions of a tensor, to `found` as functions of its sources.
+
+        False where a node on the way has no transpose here.
+        """
+        if x in self.sources:
+            found[x] = found.get(x, 0) + rows
+            return True
+        node = self.linear[x]
+        shapes = [self.graph.shape(name) for name in node.inputs]
+        if node.op in ("Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout"):
+            return self.pull(node.inputs[0], rows.reshape(-1, *shapes[0]), found)
+        if node.op == "Concat":
+            axis = node.attributes["axis"] + 1
+            ends = np.cumsum([shape[axis - 1] for shape in shapes])[:-1]
+            parts = np.split(rows, ends, axis=axis)
+            return all(self.pull(name, part, found) for name, part in zip(node.inputs, parts))
+        if node.op == "Add" and set(shapes) == {self.graph.shape(x)}:
+            return all(self.pull(name, rows, found) for name in node.inputs)
+        if node.op == "AveragePool" and set(node.attributes["dilations"]) == {1}:
+            return self.pull(node.inputs[0], _spread_average(node, rows, shapes[0]), found)
+        return False
 
     def reached(self, x: str) -> set[str]:
         """Sources that a tensor is made of."""
@@ -257,6 +287,20 @@ class _Walk:
     def producer(self, tensor: str) -> str:
         """Name of the node that writes a tensor."""
         return self.graph.producers()[tensor].name
+
+
+def _spread_average(node: Node, rows: Array, shape: Shape) -> Array:
+    """The transpose of an average pool: each output's row shared among the cells of its window."""
+    a, rank = node.attributes, len(shape) - 1
+    shared = rows / divisors(node, shape[1:])
+    padded = tuple(s + b + e for s, b, e in zip(shape[1:], a["pads"][:rank], a["pads"][rank:]))
+    total = np.zeros((len(rows), shape[0], *padded))
+    for cell in np.ndindex(*a["kernel_shape"]):
+        reach = zip(cell, a["strides"], rows.shape[2:])
+        places = tuple(slice(c, c + stride * (n - 1) + 1, stride) for c, stride, n in reach)
+        total[(slice(None), slice(None), *places)] += shared
+    inside = tuple(slice(b, b + s) for b, s in zip(a["pads"][:rank], shape[1:]))
+    return total[(slice(None), slice(None), *inside)]
 
 
 def _joined(parts: Sequence[list[Term] | None]) -> list[Term] | None:

@@ -28,7 +28,9 @@ def define(net: SpikingNet, inputs: Mapping[str, Array], steps: int, probes: Pro
         messages[name][:] = x
     computing = [p for p in net.populations if p.neuron != INPUT]
     parameters = {p.name: neuron(p.neuron).values(p.parameters, integer, net.dt_s) for p in computing}
-    states = {p.name: zeros(neuron(p.neuron).states, p.shape, batch, dtype, parameters[p.name]) for p in computing}
+    states = {
+        p.name: zeros(neuron(p.neuron).states, p.shape, batch, dtype, parameters[p.name]) for p in computing
+    }
     updates: dict[str, Counts] = {p.name: np.zeros(batch, np.int64) for p in computing}
     kept: dict[str, dict[str, list[Array]]] = {k: {v: [] for v in vs} for k, vs in wanted.items()}
     for t in range(steps):
@@ -76,7 +78,13 @@ def _loihi(kind: Neuron) -> bool:
 
 
 def received(
-    net: SpikingNet, p: Population, messages: Mapping[str, Array], t: int, rule: Variant, batch: int, dtype: Any
+    net: SpikingNet,
+    p: Population,
+    messages: Mapping[str, Array],
+    t: int,
+    rule: Variant,
+    batch: int,
+    dtype: Any,
 ) -> Array:
     """What a population's synapses deliver at a step: everything sent 1 + delay steps earlier."""
     total = np.zeros((batch, *p.shape), dtype)

@@ -160,7 +160,9 @@ def add_graded(
 
 
 @njit(cache=True)
-def collect(messages: Any, first_slot: int, events: Any, values: Any, counts: Any, per_neuron: Any, graded: bool) -> None:
+def collect(
+    messages: Any, first_slot: int, events: Any, values: Any, counts: Any, per_neuron: Any, graded: bool
+) -> None:
     """Messages [batch, steps, neurons] to event lists in slots first_slot, ...; per_neuron counts them."""
     ring, n = counts.shape[1], messages.shape[2]
     for b in range(messages.shape[0]):
@@ -278,7 +280,7 @@ def _currents(a: Any, u: Any, v: Any, keep_u: Any, bias: Any, modulo: bool) -> t
 
 @njit(cache=True, inline="always")
 def _potentials(
-    x: Any, direct: bool, modulo: bool, v: Any, keep_v: Any, bias: Any, theta: Any, masks: Any, spikes: Any
+    x: Any, direct: bool, v: Any, keep_v: Any, bias: Any, theta: Any, masks: Any, spikes: Any
 ) -> tuple[Any, Any, Any]:  # fmt: skip
     """Membranes, spikes and resets of a chunk in place: how many were not idle, how many fired, whether any stays.
 
@@ -290,7 +292,7 @@ def _potentials(
     for i in range(x.shape[0]):
         old, b, limit = v[i], np.int32(at(bias, i)), np.int32(at(theta, i))
         busy = np.int32(busy + np.int32(np.int32(np.int32(x[i] | old) | b) != 0))
-        current = _wrap(np.int32(x[i] << 6), modulo) if direct else x[i]
+        current = np.int32(np.int32(x[i] << 14) >> 8) if direct else x[i]
         y = np.int32(np.int32(_decay(old, np.int32(at(keep_v, i))) + current) + b)
         y = np.int32(min(max(y, low), high))
         hit = np.int32(np.int32(y > limit) & may)
@@ -347,9 +349,16 @@ def _lif(
                 resting[b, :] = 0
                 still = False
             if still and not busy_bias and (seen[b, t] == 0 or mode & 1 == 0):
-                _keep(acc[b, t], u[b], v[b], first_step + t, u_probe, v_probe, first_row + b, carries, modulo, mode)
+                _keep(acc[b, t], u[b], v[b], first_step + t, u_probe, v_probe, first_row + b, carries, mode)
                 continue
-            masks = (np.int32(low), np.int32(high), np.int32(1 if mode & 2 else 0), less, clears, np.int32(loose))
+            masks = (
+                np.int32(low),
+                np.int32(high),
+                np.int32(1 if mode & 2 else 0),
+                less,
+                clears,
+                np.int32(loose),
+            )
             fired, moved, still = 0, 0, True
             for c in range(chunks):
                 part = slice(c * CHUNK, min((c + 1) * CHUNK, n))
@@ -362,12 +371,12 @@ def _lif(
                 elif carries:
                     busy, lasting = _currents(a, uc, vc, cut(keep_u, part), cut(bias, part), modulo)
                     _, hits, some = _potentials(
-                        uc, False, modulo, vc, cut(keep_v, part), cut(bias, part), cut(theta, part), masks, sc
+                        uc, False, vc, cut(keep_v, part), cut(bias, part), cut(theta, part), masks, sc
                     )
                     some = np.int32(some | lasting)
                 else:
                     busy, hits, some = _potentials(
-                        a, True, modulo, vc, cut(keep_v, part), cut(bias, part), cut(theta, part), masks, sc
+                        a, True, vc, cut(keep_v, part), cut(bias, part), cut(theta, part), masks, sc
                     )
                 resting[b, c] = some == 0
                 still = still and some == 0
@@ -375,7 +384,7 @@ def _lif(
                 moved += busy
             if mode & 4 == 0:
                 updates[b] += moved
-            _keep(acc[b, t], u[b], v[b], first_step + t, u_probe, v_probe, first_row + b, carries, modulo, mode)
+            _keep(acc[b, t], u[b], v[b], first_step + t, u_probe, v_probe, first_row + b, carries, mode)
             if fired:
                 counts[b, slot] = _list(spikes, bytes8, events[b, slot], per_neuron)
 
@@ -397,13 +406,13 @@ def _list(spikes: Any, bytes8: Any, events: Any, per_neuron: Any) -> int:
 
 @njit(cache=True)
 def _keep(
-    a: Any, u: Any, v: Any, t: int, u_probe: Any, v_probe: Any, row: int, carries: bool, modulo: bool, mode: int
+    a: Any, u: Any, v: Any, t: int, u_probe: Any, v_probe: Any, row: int, carries: bool, mode: int
 ) -> None:
     """Write the states of a step to probes that have room for them; a current without memory is made here."""
     if u_probe.shape[2] > 0:
         if not carries and mode & 1:
             for i in range(u.shape[0]):
-                u[i] = _wrap(np.int32(a[i] << 6), modulo)
+                u[i] = np.int32(np.int32(a[i] << 14) >> 8)
         u_probe[row, t] = u
     if v_probe.shape[2] > 0:
         v_probe[row, t] = v
@@ -437,7 +446,7 @@ def lif_direct(
     bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
     first_row: int, first_step: int,
 ) -> None:  # fmt: skip
-    """As `lif_lasting` for currents without memory (du = 4095 everywhere)."""
+    """As `lif_lasting` for currents without memory (du = 4095) that are two's complement or stay within 24 bits."""
     _lif(
         acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, modulo, low, high, loose, subtracts, resets,
         busy_bias, spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, first_row,

@@ -19,13 +19,14 @@ from trine.neuromorphic.engine.connect import Runs, connect, from_last, to_last
 from trine.neuromorphic.engine.definition import active, define, sends
 from trine.neuromorphic.engine.order import groups
 from trine.neuromorphic.engine.result import Counts, Probes, Result, inputs_of, probes_of
+from trine.neuromorphic.fixed_point import overflows
 from trine.neuromorphic.loihi_lif import phases, zeros
 from trine.neuromorphic.net import INPUT, Array, Population, SpikingNet
 from trine.neuromorphic.neuron import Moment, Neuron, Parameters, neuron
 
 COMPARTMENTS = ("IF", "LIF", "CubaLIF")  # neurons the compiled kernel computes
 BLOCK_STEPS = 256
-WORKING_SET = 1 << 20  # bytes of synaptic sums handled at a time: about a second-level cache
+WORKING_SET = 1 << 21  # bytes of synaptic sums handled at a time: about a second-level cache
 
 
 def run(net: SpikingNet, inputs: Mapping[str, Array], steps: int, probes: Probes | None = None) -> Result:
@@ -52,7 +53,8 @@ class Simulator:
         largest = max(p.size for p in net.populations)
         self.block = max(1, min(BLOCK_STEPS, WORKING_SET // (4 * largest)))
         self.order = groups(net)
-        self.kinds = {p.name: _kind(net, p, self.rule, self.block) for p in net.populations}
+        spilling = frozenset(o.population for o in overflows(net))
+        self.kinds = {p.name: _kind(net, p, self.rule, self.block, spilling) for p in net.populations}
 
     def run(self, inputs: Mapping[str, Array], steps: int, probes: Probes | None = None) -> Result:
         """As the function `run`."""
@@ -60,7 +62,9 @@ class Simulator:
         work = _Run(self, steps, batch, probes_of(self.net, probes))
         tile = work.tile()
         for first in range(0, batch, tile):
-            work.samples({k: x[first : first + tile] for k, x in given.items()}, first, min(tile, batch - first))
+            work.samples(
+                {k: x[first : first + tile] for k, x in given.items()}, first, min(tile, batch - first)
+            )
         return work.result()
 
 
@@ -106,7 +110,8 @@ class _Run:
             p.name: np.zeros(batch, np.int64) for p in net.populations if p.neuron != INPUT
         }
         self.kept: dict[str, dict[str, Array]] = {
-            name: {v: self._room(net.population(name), v) for v in variables} for name, variables in probes.items()
+            name: {v: self._room(net.population(name), v) for v in variables}
+            for name, variables in probes.items()
         }
 
     def _room(self, p: Population, variable: str) -> Array:
@@ -125,7 +130,9 @@ class _Run:
         """All steps of some samples."""
         tiles = {name: self._tile(kind, batch) for name, kind in self.kinds.items()}
         for name, x in inputs.items():
-            tiles[name].data = to_last(x if x.dtype == np.int8 else x.astype(np.int32), self.net.population(name).shape)
+            tiles[name].data = to_last(
+                x if x.dtype == np.int8 else x.astype(np.int32), self.net.population(name).shape
+            )
         for start in range(0, self.steps, self.block):
             stop = min(start + self.block, self.steps)
             for names, lag in self.order:
@@ -161,7 +168,9 @@ class _Run:
         batch = tile.counts.shape[0]
         if kind.neuron is None:
             messages = np.zeros((batch, 0, 0)) if tile.data is None else tile.data[:, start:stop]
-            kernels.collect(messages, start % kind.ring, tile.events, tile.values, tile.counts, self.counts[name], True)
+            kernels.collect(
+                messages, start % kind.ring, tile.events, tile.values, tile.counts, self.counts[name], True
+            )
         else:
             acc = self._sums(batch, stop - start, kind.population.size)
             seen = np.zeros((batch, stop - start), np.int64)
@@ -197,7 +206,17 @@ class _Run:
         slots = np.where(then >= 0, then % ring, -1)
         total = np.zeros(acc.shape[2], np.int32)
         ends = (r.left, r.right, r.wraps)
-        shape = (r.weights, r.channels, r.first, r.out, r.weight, r.length, r.group_in, r.group_out, r.weight_stride)
+        shape = (
+            r.weights,
+            r.channels,
+            r.first,
+            r.out,
+            r.weight,
+            r.length,
+            r.group_in,
+            r.group_out,
+            r.weight_stride,
+        )
         lists = (source.events, source.counts, slots)
         peak = r.peak if small.dtype == np.int16 else 1
         if r.graded:
@@ -209,7 +228,9 @@ class _Run:
         else:
             kernels.add_runs(*lists, *shape, peak, *ends, small, total, acc, seen)
 
-    def _compartments(self, kind: _Kind, tile: _Tile, acc: Array, seen: Array, start: int, first: int) -> None:
+    def _compartments(
+        self, kind: _Kind, tile: _Tile, acc: Array, seen: Array, start: int, first: int
+    ) -> None:
         """The compiled neuron over a block."""
         from trine.neuromorphic.engine import kernels
 
@@ -270,14 +291,13 @@ class _Run:
         """Everything in the shapes of the net."""
         shapes = {p.name: p.shape for p in self.net.populations}
         probes = {
-            name: {v: from_last(x, shapes[name]) for v, x in kept.items()}
-            for name, kept in self.kept.items()
+            name: {v: from_last(x, shapes[name]) for v, x in kept.items()} for name, kept in self.kept.items()
         }
         counts = {name: from_last(x, shapes[name]) for name, x in self.counts.items()}
         return Result(self.batch, self.steps, probes, counts, self.sent, self.per_step, self.updates)
 
 
-def _kind(net: SpikingNet, p: Population, rule: Variant, block: int) -> _Kind:
+def _kind(net: SpikingNet, p: Population, rule: Variant, block: int, spilling: frozenset[str]) -> _Kind:
     """A population, its synapses and parameters. Raises InputError for a reset its neuron does not have."""
     lags = [1 + q.delay_steps for q in net.out_of(p.name)]
     ring = block + max(lags, default=1)
@@ -288,11 +308,14 @@ def _kind(net: SpikingNet, p: Population, rule: Variant, block: int) -> _Kind:
         return _Kind(p, None, {}, runs, False, small, ring)
     kind = neuron(p.neuron)
     if p.reset not in kind.resets and kind.resets != ("none",):
-        raise InputError(f"population {p.name}: {kind.name} has no reset {p.reset!r}, only {', '.join(kind.resets)}")
+        raise InputError(
+            f"population {p.name}: {kind.name} has no reset {p.reset!r}, only {', '.join(kind.resets)}"
+        )
     values = kind.values(p.parameters, True, net.dt_s)
+    wild = rule.wrap == "once" and (p.name in spilling or any(r.graded for _, r in runs))
     compiled = kind.name in COMPARTMENTS and not np.any(values["refractory_steps"])
     spread = {k: _spread(v, p) for k, v in values.items()}
-    constants = _constants(p, spread, rule) if compiled else {}
+    constants = _constants(p, spread, rule, wild) if compiled else {}
     return _Kind(p, kind, values, runs, compiled, small, ring, constants)
 
 
@@ -301,10 +324,12 @@ def _spread(value: Any, p: Population) -> Array:
     try:
         return to_last(np.broadcast_to(value, p.shape), p.shape)
     except ValueError:
-        raise InputError(f"population {p.name}: a parameter of {np.shape(value)} does not fit {p.shape}") from None
+        raise InputError(
+            f"population {p.name}: a parameter of {np.shape(value)} does not fit {p.shape}"
+        ) from None
 
 
-def _constants(p: Population, values: Mapping[str, Array], rule: Variant) -> dict[str, Any]:
+def _constants(p: Population, values: Mapping[str, Array], rule: Variant, wild: bool) -> dict[str, Any]:
     """What the compiled kernel reads: decays kept (single numbers where all neurons agree), bias, threshold."""
     same = np.full(p.size, 4095), np.zeros(p.size, np.int64)
     du, dv = values.get("du", same[0]), values.get("dv", same[1])
@@ -317,9 +342,8 @@ def _constants(p: Population, values: Mapping[str, Array], rule: Variant) -> dic
     return {
         "keep_u": keep_u,
         "keep_v": keep_v,
-        "lasting": bool((du != 4095).any()) or np.ndim(keep_v) > 0,
+        "lasting": bool((du != 4095).any()) or np.ndim(keep_v) > 0 or wild,
         "bias": bias.astype(np.int32),
         "theta": theta.astype(np.int32),
         "v_start": values["v_initial"].astype(np.int32),
     }
-

@@ -80,7 +80,9 @@ def inputs_of(net: SpikingNet, inputs: Mapping[str, Array], steps: int) -> tuple
     for name in (k for k in net.inputs if k in inputs):
         x, shape = np.asarray(inputs[name]), net.population(name).shape
         if x.ndim != 2 + len(shape) or x.shape[2:] != shape or x.shape[0] < 1:
-            problems.append(f"input {name!r} is {x.shape}, should be (batch, steps, {', '.join(map(str, shape))})")
+            problems.append(
+                f"input {name!r} is {x.shape}, should be (batch, steps, {', '.join(map(str, shape))})"
+            )
         elif x.shape[1] > steps:
             problems.append(f"input {name!r} has {x.shape[1]} steps, the run only {steps}")
         elif x.dtype.kind not in "biuf":
@@ -100,8 +102,10 @@ def inputs_of(net: SpikingNet, inputs: Mapping[str, Array], steps: int) -> tuple
 def probes_of(net: SpikingNet, probes: Probes | None) -> dict[str, tuple[str, ...]]:
     """Checked probes; without any, the spikes of the outputs. Raises InputError for unknown names."""
     if probes is None:
-        return {name: ("spikes",) for name in net.outputs}
-    problems = [f"population {k!r}: {nearest(k, net.by_name)}" for k in sorted(set(probes) - set(net.by_name))]
+        return dict.fromkeys(net.outputs, ("spikes",))
+    problems = [
+        f"population {k!r}: {nearest(k, net.by_name)}" for k in sorted(set(probes) - set(net.by_name))
+    ]
     for name in sorted(set(probes) & set(net.by_name)):
         kind = net.population(name).neuron
         known = ("spikes", "counts", *(() if kind == INPUT else neuron(kind).states))

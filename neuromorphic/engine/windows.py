@@ -38,7 +38,9 @@ def windows(p: Projection, source: Shape, target: Shape) -> Windows:
     where = f"projection {p.name} ({p.source} -> {p.target})"
     axes = len(source) - 1
     if axes not in (1, 2) or len(target) != len(source):
-        raise InputError(f"{where}: {p.kind} needs (channels, length) or (channels, height, width), not {source}")
+        raise InputError(
+            f"{where}: {p.kind} needs (channels, length) or (channels, height, width), not {source}"
+        )
     kernel = tuple(p.weight.shape[2:]) if p.kind == "conv" else tuple(p.attributes["kernel_shape"])
     ones, group = (1,) * axes, int(p.attributes.get("group", 1)) if p.kind == "conv" else source[0]
     stride = tuple(p.attributes.get("strides", ones))
@@ -52,7 +54,9 @@ def windows(p: Projection, source: Shape, target: Shape) -> Windows:
     if (channels, *expected) != tuple(target):
         raise InputError(f"{where}: {p.kind} gives {(channels, *expected)}, the target is {tuple(target)}")
     if p.kind == "conv" and (p.weight.shape[1] * group != source[0] or channels % group):
-        raise InputError(f"{where}: weight {p.weight.shape} with group {group} does not fit {source[0]} channels")
+        raise InputError(
+            f"{where}: weight {p.weight.shape} with group {group} does not fit {source[0]} channels"
+        )
 
     def pair(values: Shape, fill: int) -> tuple[int, int]:
         return (fill, values[0]) if axes == 1 else (values[0], values[1])

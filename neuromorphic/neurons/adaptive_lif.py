@@ -8,14 +8,29 @@ import numpy as np
 
 from trine.neuromorphic.arithmetic import ACTIVATION_SHIFT, LIMIT, UNITY, shift_towards_zero
 from trine.neuromorphic.loihi_lif import (
-    BIAS, DV, FLOAT_STATE, VTH, bias_pair, compartment_step, same_rest, start_values, threshold,
+    BIAS,
+    DV,
+    FLOAT_STATE,
+    VTH,
+    bias_pair,
+    compartment_step,
+    same_rest,
+    start_values,
+    threshold,
 )  # fmt: skip
 from trine.neuromorphic.net import Array
 from trine.neuromorphic.neuron import Case, Moment, Neuron, Parameter, Parameters, State
 
 QUIET = {
     name: np.int64(0)
-    for name in ("reset_interval", "reset_offset", "start", "integrate_steps", "fire_steps", "refractory_steps")
+    for name in (
+        "reset_interval",
+        "reset_offset",
+        "start",
+        "integrate_steps",
+        "fire_steps",
+        "refractory_steps",
+    )
 }
 
 

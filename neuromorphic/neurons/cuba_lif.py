@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 
 from trine.neuromorphic.loihi_lif import (
-    BIAS, DU, DV, FLOAT_STATE, REFRACTORY, STATE, VTH, bias_pair, compartment_step, fire, same_rest, start_values,
+    BIAS,
+    DU,
+    DV,
+    FLOAT_STATE,
+    REFRACTORY,
+    STATE,
+    VTH,
+    bias_pair,
+    compartment_step,
+    fire,
+    same_rest,
+    start_values,
     threshold,
 )  # fmt: skip
 from trine.neuromorphic.net import Array

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 
 from trine.neuromorphic.loihi_lif import (
-    BIAS, FLOAT_STATE, REFRACTORY, STATE, VTH, bias_pair, compartment_step, fire, start_values, threshold,
+    BIAS,
+    FLOAT_STATE,
+    REFRACTORY,
+    STATE,
+    VTH,
+    bias_pair,
+    compartment_step,
+    fire,
+    start_values,
+    threshold,
 )  # fmt: skip
 from trine.neuromorphic.net import Array
 from trine.neuromorphic.neuron import Case, Moment, Neuron, Parameter, Parameters, State

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 
 from trine.neuromorphic.loihi_lif import (
-    BIAS, DV, FLOAT_STATE, REFRACTORY, STATE, VTH, bias_pair, compartment_step, fire, same_rest, start_values,
+    BIAS,
+    DV,
+    FLOAT_STATE,
+    REFRACTORY,
+    STATE,
+    VTH,
+    bias_pair,
+    compartment_step,
+    fire,
+    same_rest,
+    start_values,
     threshold,
 )  # fmt: skip
 from trine.neuromorphic.net import Array

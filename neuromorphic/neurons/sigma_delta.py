@@ -67,13 +67,25 @@ NEURON = Neuron(
         Parameter("relu", 1.0, "1: activation max(0, y); 0: y itself", 0, 1),
     ),
     integer_parameters=(
-        Parameter("vth", None, "smallest change that is sent, 2^(spike_exp + state_exp) state units each", 0, 1 << 24),
-        Parameter("bias", 0, "added to the sum, 2^(spike_exp + state_exp) state units each", -(1 << 24), 1 << 24),
+        Parameter(
+            "vth",
+            None,
+            "smallest change that is sent, 2^(spike_exp + state_exp) state units each",
+            0,
+            1 << 24,
+        ),
+        Parameter(
+            "bias", 0, "added to the sum, 2^(spike_exp + state_exp) state units each", -(1 << 24), 1 << 24
+        ),
         Parameter("relu", 1, "1: activation max(0, y); 0: y itself", 0, 1),
         Parameter("spike_exp", 0, "fraction bits of messages", 0, 24),
         Parameter("state_exp", 0, "bits of the state below a message's", 0, 24),
-        Parameter("keeps_residue", 1, "1: lava-nc 0.10.0; 0: the last activation follows what was sent", 0, 1),
-        Parameter("cum_error", 0, "1: the threshold holds for the changes summed since the last message", 0, 1),
+        Parameter(
+            "keeps_residue", 1, "1: lava-nc 0.10.0; 0: the last activation follows what was sent", 0, 1
+        ),
+        Parameter(
+            "cum_error", 0, "1: the threshold holds for the changes summed since the last message", 0, 1
+        ),
     ),
     states=("sigma", "act", "residue", "error"),
     resets=("none",),

@@ -27,6 +27,10 @@ app = typer.Typer(
 )
 
 
+lava = typer.Typer(no_args_is_help=True, help="lava-nc's side environment.")
+app.add_typer(lava, name="lava")
+
+
 class Kind(StrEnum):
     """Kinds of devices."""
 
@@ -179,15 +183,15 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Will it lower, will it fit: every obstacle at once, without data."""
-    from trine.edge.checking import check_edge
-    from trine.routes import edge_device
+    from trine.routes import check as examine
+    from trine.routes import served
 
-    report = check_edge(source, edge_device(device), parse_shapes(shape or []))
+    ok, text, report = examine(source, served(device), parse_shapes(shape or []))
     if as_json:
-        print_json(report.as_json())
+        print_json(report)
     else:
-        print(report.text())
-    if not report.ok:
+        print(text)
+    if not ok:
         raise typer.Exit(1)
 
 
@@ -340,6 +344,37 @@ def doctor(as_json: Json = False) -> None:
         print_json({"parts": [part.as_json() for part in parts]})
     else:
         show(parts)
+
+
+@lava.command("setup")
+def lava_setup(
+    python: Annotated[
+        Path | None, typer.Option(help="An interpreter to build it on; Python 3.10 is best.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make lava-nc's side environment, the outside oracle of the spiking engine."""
+    from trine.neuromorphic.backends import lava_environment
+
+    made = lava_environment.setup(python, say)
+    if as_json:
+        print_json(made)
+    else:
+        print(f"lava-nc is ready: {lava_environment.folder()}")
+
+
+@lava.command("doctor")
+def lava_doctor(as_json: Json = False) -> None:
+    """Whether lava-nc's side environment is there and answers."""
+    from trine.neuromorphic.backends import lava_environment
+
+    found = lava_environment.doctor()
+    if as_json:
+        print_json(found)
+    else:
+        print("\n".join(f"{key}: {value}" for key, value in found.items()))
+    if not found["ok"]:
+        raise typer.Exit(1)
 
 
 def present(record: Any, as_json: bool, out: Path) -> None:

@@ -67,7 +67,9 @@ def show_deployment(record: Mapping[str, Any], out: Path) -> None:
     for column in ("what", "value", "how", "source"):
         table.add_column(column, overflow="fold")
     for f in record["fit"]:
-        there = "limit not published" if f["available"] is None else f"of {quantity(f['available'], f['unit'])}"
+        there = (
+            "limit not published" if f["available"] is None else f"of {quantity(f['available'], f['unit'])}"
+        )
         table.add_row(
             f"{f['limit']} in all",
             f"{quantity(f['used'], f['unit'])} {there}",

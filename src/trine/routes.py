@@ -67,12 +67,35 @@ def served(name: str) -> Device:
     return device
 
 
-def edge_device(name: str) -> EdgeDevice:
-    """A device that the edge target compiles for. Raises InputError for another kind."""
-    device = served(name)
-    if not isinstance(device, EdgeDevice):
-        raise InputError(f"{device.name} is a {device.kind} device; this command serves edge devices")
-    return device
+def check(source: Path, device: Device, shapes: Mapping[str, Any]) -> tuple[bool, str, Mapping[str, Any]]:
+    """Will it lower, will it fit: (answer, text, object for --json). Raises InputError with all obstacles."""
+    if isinstance(device, EdgeDevice):
+        from trine.edge.checking import check_edge
+
+        report = check_edge(source, device, shapes)
+        return report.ok, report.text(), report.as_json()
+    from trine.compilers.source import load_source
+    from trine.neuromorphic.target import TARGET as SPIKING
+
+    graph = load_source(source, shapes)
+    obstacles = SPIKING.obstacles(graph, device)
+    if obstacles:
+        raise InputError(f"{source.name} cannot be compiled for {device.name}:\n  " + "\n  ".join(obstacles))
+    macs, parameters = graph.macs(), graph.parameters()
+    later = "how many cores it takes depends on its spikes: trine compile with --data says"
+    found = {
+        "model": source.name,
+        "device": device.name,
+        "macs": macs,
+        "parameters": parameters,
+        "ok": True,
+        "fit": [],
+    }
+    text = (
+        f"{source.name} for {device.name}: every node has a spiking form\n"
+        f"  {macs:,} multiply-accumulates, {parameters:,} parameters\n  {later}"
+    )
+    return True, text, {**found, "note": later}
 
 
 def route(device: Device, choices: Choices) -> tuple[Target, Any]:

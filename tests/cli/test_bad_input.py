@@ -164,7 +164,7 @@ def test_no_calibration_data(place: Path) -> None:
 
 DEVICES = {
     "stm32l4r": ("unknown device", "did you mean stm32l4r5"),
-    "loihi2": ("neuromorphic", "trine devices --kind edge"),
+    "akida_akd1000": ("akida_akd1000", "loihi1, loihi2"),
     "ibm_heron_r2": ("quantum", "trine devices --kind edge"),
     "./mine.toml": ("mine.toml",),
     "": ("no device", "trine devices"),

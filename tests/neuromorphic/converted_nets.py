@@ -40,7 +40,11 @@ class Builder:
         fan = shape[0] // group * kernel**rank
         w = self.constant(self.rng.normal(0, 1.5 / np.sqrt(fan), (out, shape[0] // group, *(kernel,) * rank)))
         b = self.constant(self.rng.normal(0, 0.2, out))
-        plain: dict[str, Any] = {"strides": (1,) * rank, "dilations": (1,) * rank, "pads": (kernel // 2,) * (2 * rank)}
+        plain: dict[str, Any] = {
+            "strides": (1,) * rank,
+            "dilations": (1,) * rank,
+            "pads": (kernel // 2,) * (2 * rank),
+        }
         return self.add("Conv", x, w, b, **{**plain, "group": group, **attributes})
 
     def gemm(self, x: str, out: int) -> str:
@@ -64,7 +68,12 @@ class Builder:
     def maximum(self, x: str, k: int) -> str:
         rank = len(self.tensors[x].shape) - 1
         return self.add(
-            "MaxPool", x, kernel_shape=(k,) * rank, strides=(k,) * rank, dilations=(1,) * rank, pads=(0,) * 2 * rank
+            "MaxPool",
+            x,
+            kernel_shape=(k,) * rank,
+            strides=(k,) * rank,
+            dilations=(1,) * rank,
+            pads=(0,) * 2 * rank,
         )
 
     def graph(self, output: str) -> Graph:
@@ -75,7 +84,8 @@ class Builder:
     def samples(self, n: int = 96) -> dict[str, Array]:
         """Signed inputs of different sizes."""
         return {
-            t.name: (self.rng.normal(0, 1 + k, (n, *t.shape))).astype(np.float32) for k, t in enumerate(self.inputs)
+            t.name: (self.rng.normal(0, 1 + k, (n, *t.shape))).astype(np.float32)
+            for k, t in enumerate(self.inputs)
         }
 
 

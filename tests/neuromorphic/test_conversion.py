@@ -59,7 +59,9 @@ def test_exact_has_no_differing_count(kind: str, steps: int) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 9), st.integers(2, 8), st.sampled_from(sorted(KINDS)))
-def test_exact_is_exact_for_inputs_never_seen_in_calibration(seed: int, steps: int, bits: int, kind: str) -> None:
+def test_exact_is_exact_for_inputs_never_seen_in_calibration(
+    seed: int, steps: int, bits: int, kind: str
+) -> None:
     made = convert(kind, seed % 7, steps=steps, input_bits=bits)
     assert made.spiking is not None
     rng = np.random.default_rng(seed)

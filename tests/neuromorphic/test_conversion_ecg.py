@@ -12,7 +12,14 @@ from trine.compilers import datasets
 from trine.compilers.examples import Examples
 from trine.compilers.metrics import Accuracy, score
 from trine.compilers.source import load_source
-from trine.neuromorphic.conversion.convert import ConversionOptions, Converted, draw_samples, quantise, spike, spread
+from trine.neuromorphic.conversion.convert import (
+    ConversionOptions,
+    Converted,
+    draw_samples,
+    quantise,
+    spike,
+    spread,
+)
 from trine.neuromorphic.conversion.running import run_spiking
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +45,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.graph = load_source(ROOT / "examples" / "ecg" / "ecg.onnx")
-        self.calib = draw_samples(self.graph, Examples.open(folder / "calib.npz", self.graph.inputs), 2048)
+        self.calib = draw_samples(self.graph, Examples.open(folder / "calib.npz", self.graph.inputs), 4096)
         test = Examples.open(folder / "test.npz", self.graph.inputs)
         self.beats = draw_samples(self.graph, test, BEATS)
         labels = test.labels

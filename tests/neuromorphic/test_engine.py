@@ -88,12 +88,18 @@ def test_edges_of_lava() -> None:
     """a = 500000, du = 4095: u = 15222784; x = 2^23 stays, x = -2^23 becomes +2^23 (facts on lava-nc, 4.4)."""
     for weight, u in ((500_000, 15_222_784), (1 << 17, 1 << 23), (-(1 << 17), 1 << 23)):
         net = one_neuron("LIF", "none", weight, vth=131071)
-        assert run(net, {"in": np.ones((1, 2, 1), np.int64)}, 2, everything(net)).probes["n"]["u"][0, 1, 0] == u
+        assert (
+            run(net, {"in": np.ones((1, 2, 1), np.int64)}, 2, everything(net)).probes["n"]["u"][0, 1, 0] == u
+        )
 
 
 def test_order_of_events() -> None:
     """A spike given at step t arrives at t + 1 + delay; with a threshold of 1, weight 2 fires at once."""
-    populations = (Population("in", INPUT, (1,)), Population("a", "IF", (1,), {"vth": 1}), Population("b", "IF", (1,), {"vth": 1}))
+    populations = (
+        Population("in", INPUT, (1,)),
+        Population("a", "IF", (1,), {"vth": 1}),
+        Population("b", "IF", (1,), {"vth": 1}),
+    )
     links = (
         Projection("w", "in", "a", "identity", np.array(2), {}, 2),
         Projection("x", "a", "b", "identity", np.array(2)),

@@ -32,7 +32,9 @@ def chain(*kinds: tuple[str, dict[str, object]]) -> SpikingNet:
         populations.append(Population(f"n{k}", kind, (4,), parameters))
         weight = rng.integers(-100, 100, (4, 4)) * 2
         links.append(Projection(f"w{k}", before, f"n{k}", "dense", weight, graded=True, weight_exponent=-1))
-    return SpikingNet("chain", 1e-3, tuple(populations), tuple(links), ("in",), (populations[-1].name,), "lava")
+    return SpikingNet(
+        "chain", 1e-3, tuple(populations), tuple(links), ("in",), (populations[-1].name,), "lava"
+    )
 
 
 def test_random_nets_live() -> None:
@@ -70,7 +72,12 @@ def test_other_neurons_live() -> None:
         ("LI", {"dv": 100, "bias_mant": 5}),
     )
     given = {"in": np.random.default_rng(1).integers(-5, 6, (2, 60, 4))}
-    probes = {"n0": ("spikes", "sigma", "act", "residue"), "n1": ("spikes", "error"), "n2": ("spikes",), "n3": ("v",)}
+    probes = {
+        "n0": ("spikes", "sigma", "act", "residue"),
+        "n1": ("spikes", "error"),
+        "n2": ("spikes",),
+        "n3": ("v",),
+    }
     one, other = simulate(net, given, 60, "lava", probes), define(net, given, 60, probes)
     for name, variables in probes.items():
         for v in variables:
@@ -84,7 +91,9 @@ def test_refuses_what_lava_cannot_express() -> None:
     first = next(p for p in net.populations if p.neuron != INPUT)
     soft = replace(first, reset="subtraction", parameters={"vth": 3, "v_initial": 4, "reset_interval": 2})
     populations = tuple(soft if p.name == first.name else p for p in net.populations)
-    odd = tuple(replace(p, weight=np.resize([3, -1], p.weight.shape), delay_steps=64) for p in net.projections)
+    odd = tuple(
+        replace(p, weight=np.resize([3, -1], p.weight.shape), delay_steps=64) for p in net.projections
+    )
     with pytest.raises(InputError, match=r"(?s)reset 'subtraction'.*anything but 0.*delay of 64 steps"):
         lava.run(replace(net, populations=populations, projections=odd), spikes(5, net, 1, 4), 4)
     with pytest.raises(InputError, match="arithmetic 'lava', not 'slayer'"):
@@ -114,7 +123,9 @@ def test_failed_setup_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         lava_environment.setup(tmp_path / "python9")
 
 
-HANGS = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+HANGS = (
+    "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+)
 WORKERS = {
     "hangs with a child": (HANGS + "time.sleep(600)", "did not finish within 2 s"),
     "dies": ("import os; os.kill(os.getpid(), 9)", "ended with code -9"),

@@ -89,7 +89,9 @@ def test_published_vectors_of_lava() -> None:
         late = 0 if vector["bias_mant"] else 1
         for key, variable in (("s_out", "spikes"), ("u", "u"), ("v", "v")):
             if key in vector:
-                assert state[variable][0, late : late + len(vector[key]), 0].tolist() == vector[key], vector["name"]
+                assert state[variable][0, late : late + len(vector[key]), 0].tolist() == vector[key], vector[
+                    "name"
+                ]
 
 
 def slayer_net(path: Path, starts: list[int]) -> SpikingNet:
@@ -107,7 +109,12 @@ def slayer_net(path: Path, starts: list[int]) -> SpikingNet:
         populations.append(Population("l0", INPUT, shape))
         for k, layer in enumerate(layers if dense else layers[1:], 1):
             q = {name: int(layer["neuron"][name][()]) for name in ("iDecay", "vDecay", "vThMant")}
-            parameters = {"du": q["iDecay"] - 1, "dv": q["vDecay"], "vth": q["vThMant"], "start": starts[k - 1]}
+            parameters = {
+                "du": q["iDecay"] - 1,
+                "dv": q["vDecay"],
+                "vth": q["vThMant"],
+                "start": starts[k - 1],
+            }
             shape = tuple(int(n) for n in layer["shape"][()])
             weight = layer["weight"][()].astype(np.int64)
             attributes = {}
@@ -115,7 +122,10 @@ def slayer_net(path: Path, starts: list[int]) -> SpikingNet:
                 weight = weight[..., 0]
                 pads = tuple(int(n) for n in layer["padding"][()])
                 attributes = {"strides": tuple(int(n) for n in layer["stride"][()]), "pads": pads * 2}
-                parameters |= {"bias_mant": layer["bias"][()].astype(np.int64).reshape(-1, 1, 1), "bias_exp": 6}
+                parameters |= {
+                    "bias_mant": layer["bias"][()].astype(np.int64).reshape(-1, 1, 1),
+                    "bias_exp": 6,
+                }
             populations.append(Population(f"l{k}", "CubaLIF", shape, parameters))
             kind = "dense" if dense else "conv"
             links.append(Projection(f"w{k}", f"l{k - 1}", f"l{k}", kind, weight, attributes))
@@ -127,7 +137,9 @@ def slayer_net(path: Path, starts: list[int]) -> SpikingNet:
 def test_tinynet_of_lava() -> None:
     """Two convolutions of lava-dl: its 1,633 and 92 spikes, none different; with >= for > there are 42 errors or more."""
     net = slayer_net(LAVA / "tinynet" / "tiny.net", [2, 3])
-    golden = {k: np.moveaxis(np.load(LAVA / "tinynet" / f"{k}.npy"), -1, 1) for k in ("input", "layer1", "output")}
+    golden = {
+        k: np.moveaxis(np.load(LAVA / "tinynet" / f"{k}.npy"), -1, 1) for k in ("input", "layer1", "output")
+    }
     probes = {"l1": ("spikes",), "l2": ("spikes",)}
     seen = define(net, {"l0": golden["input"].astype(np.int64)}, 18, probes)
     errors = [int((seen.spikes("l1")[:, 1:17] != golden["layer1"]).sum()),
@@ -184,7 +196,9 @@ def test_quantised_net_follows_the_real_one() -> None:
 def test_quantise_names_everything_without_integer_form() -> None:
     net = real_net(3)
     moved = tuple(
-        Population(p.name, p.neuron, p.shape, {**p.parameters, "v_reset": 0.1}, p.reset) if p.neuron != INPUT else p
+        Population(p.name, p.neuron, p.shape, {**p.parameters, "v_reset": 0.1}, p.reset)
+        if p.neuron != INPUT
+        else p
         for p in net.populations
     )
     with pytest.raises(InputError, match=r"(?s)population c: v_reset.*population o: v_reset"):

@@ -114,7 +114,9 @@ def tampered(exact: Deployment, folder: Path) -> Deployment:
     first = net.projections[0]
     weight = first.weight.copy()
     weight.flat[0] += 2
-    net_file.save_net(net.with_projections((replace(first, weight=weight), *net.projections[1:])), folder / "network.npz")
+    net_file.save_net(
+        net.with_projections((replace(first, weight=weight), *net.projections[1:])), folder / "network.npz"
+    )
     (folder / "deployment.json").unlink()
     plain = {k: v for k, v in exact.record.items() if k not in ("artifacts", "digest", "schema")}
     write_record(folder, plain, [Artifact(a["path"], a["role"]) for a in exact.record["artifacts"]])
@@ -140,10 +142,11 @@ def test_chips_without_a_scheme_are_refused(compiled: Compile) -> None:
 
 
 def test_a_net_too_large_for_the_chip_is_refused_with_amounts_and_remedies(tmp_path: Path) -> None:
-    b = Builder(1, x=(1, 4096))
-    x = b.relu(b.conv("x", 48, 3))
-    model, data = write_model(tmp_path, b.graph(b.gemm(b.flat(b.average(x, 256)), 2)), b.samples(8))
-    job = Job(model, load_device("loihi1"), tmp_path / "out", data, options=NeuromorphicOptions())
+    b = Builder(1, x=(1, 4096))  # 69,632 neurons of two compartments each; the chip has 131,072
+    x = b.relu(b.conv("x", 17, 3))
+    model, data = write_model(tmp_path, b.graph(b.gemm(b.flat(b.average(x, 256)), 2)), b.samples(4))
+    options = NeuromorphicOptions(ConversionOptions(steps=2, input_bits=2, refit=False))
+    job = Job(model, load_device("loihi1"), tmp_path / "out", data, options=options)
     with pytest.raises(DoesNotFit) as error:
         deploy(job, TARGET)
     assert "any of these would make it fit" in str(error.value)
