@@ -1,10 +1,10 @@
 """The native engine against lava-nc and snnTorch, side by side in one run, one thread: ratios and a sweep of activity.
 
-    .venv/bin/python benchmarks/snn_engine.py
-
 Nets: dense 784-512-512-10 and a convolution over 187 samples (16, 32, 64 channels, kernels 7, 5, 5, stride 2), 8-bit
-mixed weights, thresholds found so that layers fire at the rates below. Processor time of this process (engine, snnTorch);
-lava's is wall time of its worker on one core, because it is many processes.
+mixed weights, thresholds found so that layers fire at the rates below. Processor time throughout; lava's
+is that of all its processes, on one core.
+
+One thread: run it as OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/python benchmarks/snn_engine.py
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
 
 import numpy as np
 from record import keep, machine

@@ -82,7 +82,9 @@ def shift_towards_zero(x: Int, bits: int) -> Int:
 def shift(x: Any, exponent: Any) -> Int:
     """x * 2^exponent; where the exponent is negative, rounded down."""
     x, exponent = np.asarray(x, np.int64), np.asarray(exponent, np.int64)
-    return np.where(exponent >= 0, x << np.maximum(exponent, 0), x >> np.maximum(-exponent, 0))
+    return np.asarray(
+        np.where(exponent >= 0, x << np.maximum(exponent, 0), x >> np.maximum(-exponent, 0)), np.int64
+    )
 
 
 def wrap_to(x: Int, bits: int) -> Int:

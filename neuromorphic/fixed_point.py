@@ -1,7 +1,7 @@
 """From a real-valued `SpikingNet` to a chip's integers: weight formats, one scale a layer, bounds checked.
 
-A layer's weights, thresholds and biases are multiplied by one scale (integer weight units per real unit of the membrane)
-and rounded; time constants become 12-bit decays. Reading of the arithmetic: `arithmetic.VARIANTS`.
+A layer's weights, thresholds and biases are multiplied by one scale (integer weight units per real unit of the
+membrane) and rounded; time constants become 12-bit decays. Reading of the arithmetic: `arithmetic.VARIANTS`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class WeightFormat:
     """How a chip stores a synaptic weight.
 
     low, high: range of the integers; step: they are multiples of it. exponent_low, exponent_high: a layer's common
-    exponent (powers of two on the sum). A range for a single sign (one_sign) holds where all weights of a layer have it.
+    exponent (powers of two on the sum). A range for a single sign (one_sign) holds where a layer has one.
     """
 
     name: str
@@ -76,8 +76,8 @@ FORMATS: Mapping[str, WeightFormat] = {
 def loihi_weights(weight: Array, bits: int = 8, sign_mode: str | None = None) -> Array:
     """What Loihi keeps of integer weights: clipped, low bits dropped (lava-nc 0.10.0 `weightutils`), int64.
 
-    sign_mode: "mixed", "excitatory", "inhibitory", or by the weights. Mixed drops 9 - bits low bits by floor, the others
-    8 - bits towards zero.
+    sign_mode: "mixed", "excitatory", "inhibitory", or by the weights. Mixed drops 9 - bits low bits by floor,
+    the others 8 - bits towards zero.
     """
     w = np.asarray(weight).astype(np.int64)
     mode = sign_mode or (
@@ -148,8 +148,8 @@ def quantise(
     """The integer net of a real-valued one.
 
     arithmetic: a name of VARIANTS; weights: a name of FORMATS. scales: integer weight units per real unit of the
-    membrane, by population; without one a population gets the largest that its weights, threshold, bias and the bound on
-    its sums allow. Raises InputError naming every population that has no integer form.
+    membrane, by population; without one a population gets the largest that its weights and threshold
+    allow. Raises InputError naming every population that has no integer form.
     """
     if net.arithmetic != "float":
         raise InputError(f"net {net.name} is an integer one already ({net.arithmetic})")
@@ -202,7 +202,7 @@ def _gained(x: Projection, gain: Any, p: Population) -> Array:
     weight = np.asarray(x.weight, np.float64) * 2.0**x.weight_exponent
     gain = np.asarray(gain, np.float64)
     if gain.ndim == 0 or (gain == gain.reshape(-1)[0]).all():
-        return weight * gain.reshape(-1)[0]
+        return np.asarray(weight * gain.reshape(-1)[0])
     each = np.broadcast_to(gain, p.shape)
     if x.kind == "dense":
         return np.asarray(weight * each.reshape(-1, 1))

@@ -5,7 +5,8 @@
     3. spike where v > vth << 6
     4. v = 0 where it spiked (reset to zero), or v - (vth << 6) (subtraction: two compartments on Loihi 1, NxTF)
 
-tz rounds towards zero; a is the synaptic sum of the step. Source: lava-nc 0.10.0 `PyLifModelBitAcc`; Davies et al. 2018.
+tz rounds towards zero; a is the synaptic sum of the step. Source: lava-nc 0.10.0 `PyLifModelBitAcc`;
+Davies et al. 2018.
 
 Phases, for the exact scheme (accumulate, then fire): with integrate_steps > 0 a population takes input, bias and decay
 only in steps [start, start + integrate_steps) and spikes only in the fire_steps steps from the last of these on; at
@@ -57,7 +58,7 @@ FLOAT_STATE: Final = (
 
 
 def phases(p: Parameters, steps: Array) -> tuple[Array, Array, Array]:
-    """Whether a population takes input, may spike, and is reset first, at each of the given steps: three bool arrays."""
+    """Whether a population takes input, may spike, and is reset first, at each step: three bool arrays."""
     start, length, fire = (int(np.max(p[k])) for k in ("start", "integrate_steps", "fire_steps"))
     interval, offset = int(np.max(p["reset_interval"])), int(np.max(p["reset_offset"]))
     takes = fires = steps >= start

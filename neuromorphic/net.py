@@ -111,8 +111,8 @@ class SpikingNet:
             problems.append("two populations have one name")
         if not (np.isfinite(self.dt_s) and self.dt_s > 0):
             problems.append(f"dt_s is {self.dt_s}; give seconds a step")
-        problems += [f"{what} {name}: no such population" for what, names in
-                     (("input", self.inputs), ("output", self.outputs)) for name in names if name not in known]  # fmt: skip
+        for what, names in (("input", self.inputs), ("output", self.outputs)):
+            problems += [f"{what} {name}: no such population" for name in names if name not in known]
         for p in self.projections:
             where = f"projection {p.name} ({p.source} -> {p.target})"
             if p.source not in known or p.target not in known:

@@ -48,7 +48,8 @@ class Moment:
 class Case:
     """Real-valued parameters and an input that the integer step must follow.
 
-    current: input of one neuron per step in real numbers. scale: integer weight units per real unit of the membrane. spikes_apart: by how many spikes the two may differ over the case; state_apart: largest distance of
+    current: input of one neuron per step in real numbers. scale: integer weight units per real unit of the membrane.
+    spikes_apart: by how many spikes the two may differ over the case; state_apart: largest distance of
     the membranes in real units while the spike trains agree.
     """
 

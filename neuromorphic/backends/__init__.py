@@ -1,4 +1,4 @@
-"""Simulators of a spiking net behind one verb: native, snntorch, lava, sanafe."""
+"""Simulators of a spiking net behind one verb: native, snntorch, lava."""
 
 from trine.neuromorphic.backends.simulate import BACKENDS, simulate
 

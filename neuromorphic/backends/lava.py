@@ -95,7 +95,7 @@ def run_many(
 def seconds_for(
     net: SpikingNet, inputs: Mapping[str, Array], steps: int, time_limit_s: float = TIME_LIMIT_S
 ) -> float:
-    """Wall time lava takes for `steps` steps of one sample, after a first run that builds everything."""
+    """Processor time lava's processes take for `steps` steps of one sample, after a run that builds everything."""
     lava_job.check(net)
     with tempfile.TemporaryDirectory(prefix="trine-lava-") as folder:
         job, result = Path(folder) / "job.npz", Path(folder) / "result.npz"

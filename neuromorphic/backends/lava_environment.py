@@ -1,7 +1,7 @@
 """lava-nc's side environment: found or made, tried, recorded (`trine lava setup`, `trine doctor`).
 
-lava-nc 0.10.0 asks for Python below 3.11 and NumPy below 2, so it cannot stand beside Trine. On 3.10 it runs as it is; on
-3.11 and 3.12 with its own pins, on 3.13 with NumPy 2, after the cures of `lava_worker`.
+lava-nc 0.10.0 asks for Python below 3.11 and NumPy below 2, so it cannot stand beside Trine. On 3.10 it runs as it
+is; on 3.11 and 3.12 with its own pins, on 3.13 with NumPy 2, after the cures of `lava_worker`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ def doctor() -> dict[str, Any]:
         interpreter = python()
     except InputError as missing:
         return {"ok": False, "says": str(missing)}
-    code = "from importlib.metadata import version as v; import platform as p; print(p.python_version(), v('numpy'), v('lava-nc'))"
+    code = (
+        "from importlib.metadata import version as v; import platform as p; "
+        "print(p.python_version(), v('numpy'), v('lava-nc'))"
+    )
     done = _ask([str(interpreter), "-I", "-c", code])
     if done is None or len(done.split()) != 3:
         return {"ok": False, "says": f"{interpreter} does not answer, or has no lava-nc: trine lava setup"}
@@ -89,9 +92,9 @@ def doctor() -> dict[str, Any]:
 def setup(base: Path | None = None, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Make lava's environment and try it; what was recorded. An environment that works is left as it is.
 
-    base: the Python to build on; without it the first of: the variable TRINE_LAVA_PYTHON, a 3.10 of uv, of pyenv, on the
-    PATH, this interpreter. say: told each step in one line. Raises InputError for a base that does not fit, SetupFailed
-    where installing or the trial fails (the folder is removed).
+    base: the Python to build on; without it the first of: the variable TRINE_LAVA_PYTHON, a 3.10 of uv, of pyenv,
+    on the PATH, this interpreter. say: told each step in one line. Raises InputError for a base that does not
+    fit, SetupFailed where installing or the trial fails (the folder is removed).
     """
     kept = record()
     if kept is not None and base is None and doctor()["ok"]:

@@ -1,16 +1,22 @@
-"""Runs one network in lava-nc 0.10.0 and writes what it saw: python -I lava_worker.py JOB.npz RESULT.npz [JOB RESULT...].
+"""Runs one network in lava-nc 0.10.0 and writes what it saw.
+
+    python -I lava_worker.py JOB.npz RESULT.npz [JOB RESULT...]
 
 Imports NumPy and lava only, never Trine: it runs in lava's own environment, on Python 3.10 to 3.13.
 
 JOB.npz: "header" (JSON: format, steps, timed, populations, projections, probes) and the arrays it names.
   populations: [{name, neuron: Input|LIF|SigmaDelta|RF|Wire, shape, parameters}], parameters as lava's.
-  projections: [{name, source, target, kind: dense|conv, exponent, graded, delay (dense), stride, padding, dilation, groups}];
-  arrays "weight:NAME" (dense (out, in); conv (C_out, kW, kH, C_in/groups), already flipped), "input:NAME" (steps, *shape).
+  projections: [{name, source, target, kind: dense|conv, graded; dense: exponent, delay; conv: stride, padding,
+  dilation, groups}]; arrays "weight:NAME" (dense (out, in); conv (C_out, kW, kH, C_in/groups), already flipped),
+  "input:NAME" (steps, *shape).
 RESULT.npz: "header" (JSON: format, python, numpy, lava, seconds, error) and "POPULATION:VARIABLE" (steps, *shape).
 """
 
+import functools
+import importlib
 import json
 import logging
+import multiprocessing
 import os
 import platform
 import signal
@@ -18,13 +24,20 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 FORMAT = 1
 
 
-def cure_dataclasses():
+def _same(value: Any) -> Any:
+    """The value itself."""
+    return value
+
+
+def cure_dataclasses() -> Callable[[], None]:
     """Let lava's dataclasses import on Python 3.11 and later.
 
     Fields of lava.magma.compiler.var_model default to instances of unhashable dataclasses, which Python 3.11 refuses.
@@ -34,42 +47,62 @@ def cure_dataclasses():
 
     original = dataclasses.dataclass
 
-    def cured(cls=None, /, **options):
-        def wrap(c):
-            for name in c.__dict__.get("__annotations__", {}):
+    def cured(cls: Any = None, /, **options: Any) -> Any:
+        def wrap(c: Any) -> Any:
+            for name in vars(c).get("__annotations__", {}):
                 default = c.__dict__.get(name, dataclasses.MISSING)
                 plain = isinstance(default, (dataclasses.Field, list, dict, set))
                 if default is not dataclasses.MISSING and not plain and type(default).__hash__ is None:
-                    setattr(c, name, dataclasses.field(default_factory=lambda kept=default: kept))
+                    setattr(c, name, dataclasses.field(default_factory=functools.partial(_same, default)))
             return original(c, **options)
 
         return wrap if cls is None else wrap(cls)
 
     dataclasses.dataclass = cured
 
-    def undo():
+    def undo() -> None:
         dataclasses.dataclass = original
 
     return undo
 
 
-def import_lava():
+def import_lava() -> dict[str, Any]:
     """lava's classes, cured where this Python or NumPy needs it."""
     undo = cure_dataclasses()
     try:
-        from lava.magma.core.model.py.type import LavaPyType
-        from lava.proc.conv.models import AbstractPyConvModel
+        found = {
+            name: getattr(importlib.import_module("lava." + module), kind)
+            for name, module, kind in (
+                ("LavaPyType", "magma.core.model.py.type", "LavaPyType"),
+                ("RunSteps", "magma.core.run_conditions", "RunSteps"),
+                ("Loihi2SimCfg", "magma.core.run_configs", "Loihi2SimCfg"),
+                ("AbstractPyConvModel", "proc.conv.models", "AbstractPyConvModel"),
+                ("Conv", "proc.conv.process", "Conv"),
+                ("Dense", "proc.dense.process", "Dense"),
+                ("DelayDense", "proc.dense.process", "DelayDense"),
+                ("Sink", "proc.io.sink", "RingBuffer"),
+                ("Source", "proc.io.source", "RingBuffer"),
+                ("LIF", "proc.lif.process", "LIF"),
+                ("LIFReset", "proc.lif.process", "LIFReset"),
+                ("Monitor", "proc.monitor.process", "Monitor"),
+                ("RF", "proc.rf.process", "RF"),
+                ("ActivationMode", "proc.sdn.process", "ActivationMode"),
+                ("SigmaDelta", "proc.sdn.process", "SigmaDelta"),
+            )
+        }
+        # Models are found by the compiler in the module beside the process.
+        for module in ("dense", "lif", "rf", "sdn"):
+            importlib.import_module("lava.proc." + module + ".models")
     finally:
         undo()
+    convolution, kind = found["AbstractPyConvModel"], found["LavaPyType"]
     # Kernel, stride, padding... are kept as int8 and overflow with NumPy 2 for spatial sizes above 127; exact as int64.
     for name in ("kernel_size", "stride", "padding", "dilation", "groups"):
-        if hasattr(AbstractPyConvModel, name):
-            old = getattr(AbstractPyConvModel, name)
-            setattr(AbstractPyConvModel, name, LavaPyType(old.cls, np.int64, precision=32))
-    return {k: v for k, v in locals().items() if k not in ("undo", "name", "old")}
+        setattr(convolution, name, kind(getattr(convolution, name).cls, np.int64, precision=32))
+    return found
 
 
-def build_population(lava, p, data):
+def build_population(lava: Any, p: Any, data: Any) -> tuple[Any, Any, Any]:
     """One process and its output port."""
     shape, q = tuple(p["shape"]), p["parameters"]
     q = {k: (data[v] if isinstance(v, str) else v) for k, v in q.items()}
@@ -89,11 +122,11 @@ def build_population(lava, p, data):
         process.cos_decay.init, process.sin_decay.init = turn["cos"], turn["sin"]
         return process, process.a_real_in, process.s_out
     else:
-        raise ValueError("population %s: neuron %s" % (p["name"], p["neuron"]))
+        raise ValueError(f"population {p['name']}: neuron {p['neuron']}")
     return process, process.a_in, process.s_out
 
 
-def build_projection(lava, c, data, shape_in):
+def build_projection(lava: Any, c: Any, data: Any, shape_in: Any) -> tuple[Any, Any, Any]:
     """One connection process with its ports."""
     weight = data["weight:" + c["name"]]
     bits = 24 if c["graded"] else 0
@@ -111,8 +144,8 @@ def build_projection(lava, c, data, shape_in):
     return process, process.s_in, process.a_out
 
 
-def simulate(header, data):
-    """Build, run, read: arrays by "POPULATION:VARIABLE", seconds. After an exception stop() would hang: it is left out."""
+def simulate(header: Any, data: Any) -> tuple[dict[str, Any], float]:
+    """Build, run, read: arrays by "POPULATION:VARIABLE", seconds. stop() hangs after an exception: left out then."""
     lava = import_lava()
     steps = header["steps"]
     wires = [p["name"] for p in header["populations"] if p["neuron"] == "Wire"]
@@ -132,7 +165,8 @@ def simulate(header, data):
             into = built[c["target"]][1]
             (a_out if a_out.shape == into.shape else a_out.reshape(into.shape)).connect(into)
         connections.append(process)
-    sinks, monitors = {}, {}
+    sinks: dict[str, Any] = {}
+    monitors: dict[tuple[str, str], Any] = {}
     for name, variable in header["probes"]:
         process = built[name][0]
         if variable == "spikes":
@@ -153,32 +187,47 @@ def simulate(header, data):
             array = next(iter(next(iter(got.values())).values()))
             seen[name + ":" + variable] = np.asarray(array).reshape(steps, *shapes[name])
     else:
-        seen, start = {}, time.perf_counter()
+        seen, start = {}, processor_seconds()
         first.run(condition=lava["RunSteps"](num_steps=steps), run_cfg=config)
-        seconds = time.perf_counter() - start
+        seconds = processor_seconds() - start
     first.stop()
     return seen, seconds
 
 
-def versions():
+def processor_seconds() -> float:
+    """Processor time of this process and its children so far; wall time where /proc does not tell."""
+    total, tick = time.process_time(), os.sysconf("SC_CLK_TCK")
+    for child in multiprocessing.active_children():
+        try:
+            with open(f"/proc/{child.pid}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            return time.perf_counter()
+        total += (int(fields[11]) + int(fields[12])) / tick
+    return total
+
+
+def versions() -> dict[str, str]:
     """Python, NumPy and lava that answer."""
     from importlib import metadata
 
     return {"python": platform.python_version(), "numpy": np.__version__, "lava": metadata.version("lava-nc")}
 
 
-def main(job, result):
+def main(job: str, result: str) -> None:
     """Read the job, write the result, whatever happens in between."""
-    header, seen, error, seconds = {}, {}, None, 0.0
+    header: Any = {}
+    seen: dict[str, Any] = {}
+    error, seconds = None, 0.0
     try:
         with np.load(job, allow_pickle=False) as archive:
             data = {k: archive[k] for k in archive.files}
         header = json.loads(bytes(data["header"]).decode())
         if header["format"] != FORMAT:
-            raise ValueError("job of format %s, this worker speaks %s" % (header["format"], FORMAT))
+            raise ValueError(f"job of format {header['format']}, this worker speaks {FORMAT}")
         seen, seconds = simulate(header, data)
     except BaseException as failed:
-        error = "%s: %s" % (type(failed).__name__, failed)
+        error = f"{type(failed).__name__}: {failed}"
         traceback.print_exc()
     answer = {"format": FORMAT, "seconds": seconds, "error": error, **versions()}
     seen["header"] = np.frombuffer(json.dumps(answer).encode(), np.uint8)
@@ -189,10 +238,10 @@ def main(job, result):
     sys.stderr.flush()
 
 
-def end_with_parent():
+def end_with_parent() -> None:
     """End the whole process group when standard input closes: the parent is gone."""
 
-    def watch():
+    def watch() -> None:
         while os.read(0, 4096):
             pass
         os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -17,10 +17,6 @@ BACKENDS: Mapping[str, tuple[str, str]] = {
     ),
     "snntorch": ("trine.neuromorphic.backends.snntorch", "snnTorch's neurons, real numbers"),
     "lava": ("trine.neuromorphic.backends.lava", "lava-nc in its own environment (trine lava setup)"),
-    "sanafe": (
-        "trine.neuromorphic.backends.sanafe",
-        "SANA-FE, if you have it: spikes, events, energy of its Loihi",
-    ),
 }
 
 
@@ -34,7 +30,7 @@ def simulate(
 ) -> Result:
     """Run a net on a simulator. inputs: [batch, steps, *shape] by name; probes as in `engine.run`.
 
-    options: `time_limit_s` for lava and sanafe. Raises InputError for an unknown backend, for bad input, and for what a
+    options: `time_limit_s` for lava. Raises InputError for an unknown backend, for bad input, and for what a
     simulator cannot express, all obstacles at once; MissingExtra where it is not installed.
     """
     if backend not in BACKENDS:

@@ -53,11 +53,11 @@ def run(net: SpikingNet, inputs: Mapping[str, Array], steps: int, probes: Probes
         for t in range(steps):
             for name, layer in layers.items():
                 current = torch.zeros(batch, *net.population(name).shape, dtype=torch.float64)
-                for x, deliver in links[name]:
-                    then = t - 1 - x.delay_steps
+                for link, deliver in links[name]:
+                    then = t - 1 - link.delay_steps
                     if then >= 0:
-                        message = messages[x.source][:, then]
-                        current = current + deliver(message if x.graded else (message != 0).double())
+                        message = messages[link.source][:, then]
+                        current = current + deliver(message if link.graded else (message != 0).double())
                 messages[name][:, t] = layer.step(current)
                 for variable, values in kept.get(name, {}).items():
                     if variable in layer.states():

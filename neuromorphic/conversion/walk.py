@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from trine.compilers.graph import Array, Graph, Node, Shape
-from trine.compilers.operators.averagepool import divisors
+from trine.compilers.graph import Array, Graph, Node
 from trine.compilers.operators.conv import convolve, pad_spatial
 from trine.devices.errors import InputError
+from trine.neuromorphic.conversion.folding import joined, over_average, spread_average
 from trine.neuromorphic.conversion.layers import FIRE, MAXIMUM, READOUT, Layer, LayerNet, Term
 
 
@@ -127,15 +127,15 @@ class _Walk:
         if inner.op == "Add":
             parts = [self.convolutions(name, weight, node) for name in inner.inputs]
             same = all(self.graph.shape(name) == self.graph.shape(x) for name in inner.inputs)
-            return _joined(parts) if same else None
+            return joined(parts) if same else None
         if inner.op == "Concat" and inner.attributes["axis"] == 0 and node.attributes["group"] == 1:
             ends = np.cumsum([0, *(self.graph.shape(name)[0] for name in inner.inputs)])
-            return _joined([
+            return joined([
                 self.convolutions(name, weight[:, a:b], node)
                 for name, a, b in zip(inner.inputs, ends, ends[1:])
             ])  # fmt: skip
         if inner.op == "AveragePool":
-            wider = _over_average(inner, weight, node, self.graph.shape(inner.inputs[0]))
+            wider = over_average(inner, weight, node, self.graph.shape(inner.inputs[0]))
             return None if wider is None else self.convolutions(inner.inputs[0], *wider)
         return None
 
@@ -186,7 +186,7 @@ class _Walk:
         if node.op == "Add" and set(shapes) == {self.graph.shape(x)}:
             return all(self.pull(name, rows, found) for name in node.inputs)
         if node.op == "AveragePool" and set(node.attributes["dilations"]) == {1}:
-            return self.pull(node.inputs[0], _spread_average(node, rows, shapes[0]), found)
+            return self.pull(node.inputs[0], spread_average(node, rows, shapes[0]), found)
         return False
 
     def reached(self, x: str) -> set[str]:
@@ -287,41 +287,3 @@ class _Walk:
     def producer(self, tensor: str) -> str:
         """Name of the node that writes a tensor."""
         return self.graph.producers()[tensor].name
-
-
-def _spread_average(node: Node, rows: Array, shape: Shape) -> Array:
-    """The transpose of an average pool: each output's row shared among the cells of its window."""
-    a, rank = node.attributes, len(shape) - 1
-    shared = rows / divisors(node, shape[1:])
-    padded = tuple(s + b + e for s, b, e in zip(shape[1:], a["pads"][:rank], a["pads"][rank:]))
-    total = np.zeros((len(rows), shape[0], *padded))
-    for cell in np.ndindex(*a["kernel_shape"]):
-        reach = zip(cell, a["strides"], rows.shape[2:])
-        places = tuple(slice(c, c + stride * (n - 1) + 1, stride) for c, stride, n in reach)
-        total[(slice(None), slice(None), *places)] += shared
-    inside = tuple(slice(b, b + s) for b, s in zip(a["pads"][:rank], shape[1:]))
-    return total[(slice(None), slice(None), *inside)]
-
-
-def _joined(parts: Sequence[list[Term] | None]) -> list[Term] | None:
-    """All terms, or None where one part has none."""
-    return None if any(p is None for p in parts) else [term for p in parts if p is not None for term in p]
-
-
-def _over_average(pool: Node, weight: Array, node: Node, spatial: Shape) -> tuple[Array, Node] | None:
-    """A convolution of averages as one longer convolution; None where windows overlap or are padded."""
-    a = pool.attributes
-    window = a["kernel_shape"]
-    plain = a["strides"] == window and not any(a["pads"]) and set(a["dilations"]) == {1}
-    cut = any(size % k for size, k in zip(spatial[1:], window)) and any(node.attributes["pads"])
-    if not plain or cut or any(d != 1 for d in node.attributes["dilations"]):
-        return None
-    wide = weight
-    for axis, k in enumerate(window):
-        wide = np.repeat(wide, k, axis=2 + axis)
-    attributes = {
-        **node.attributes,
-        "strides": tuple(s * k for s, k in zip(node.attributes["strides"], window)),
-        "pads": tuple(p * k for p, k in zip(node.attributes["pads"], (*window, *window))),
-    }
-    return wide / float(np.prod(window)), Node("Conv", node.name, node.inputs, node.outputs, attributes)

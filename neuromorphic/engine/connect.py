@@ -70,8 +70,8 @@ def connect(net: SpikingNet, p: Projection, rule: Variant) -> Runs:
     group_in, group_out, stride, channels = neurons_in, 0, neurons_out, neurons_in
     table = [[(0, 0, neurons_out)]]
     if p.kind == "dense":
-        both = to_last(to_last(weight.reshape(*target, neurons_in).T.reshape(neurons_in, *target), target).T.reshape(
-            neurons_out, *source), source)  # fmt: skip
+        rows = to_last(weight.T.reshape(neurons_in, *target), target)
+        both = to_last(rows.T.reshape(neurons_out, *source), source)
         store = both.T
     elif p.kind == "identity":
         store = to_last(weight.reshape(target), target) if weight.size > 1 else weight.reshape(1)
@@ -92,10 +92,10 @@ def connect(net: SpikingNet, p: Projection, rule: Variant) -> Runs:
         store, left = store >> 1, 1
     peak = int(np.abs(store).max(initial=0))
     exponent = left + p.weight_exponent
+    out, weight_at, length = (np.array([r[k] for rs in table for r in rs], np.int32) for k in (0, 1, 2))
     return Runs(
         _narrow(np.ascontiguousarray(store).reshape(-1)), channels,
-        np.cumsum([0, *(len(r) for r in table)]).astype(np.int32),
-        *(np.array([r[k] for rs in table for r in rs], np.int32) for k in (0, 1, 2)),
+        np.cumsum([0, *(len(r) for r in table)]).astype(np.int32), out, weight_at, length,
         group_in, group_out, stride, max(exponent, 0), max(-exponent, 0), peak,
         p.kind == "conv" and rule.conv_wraps and not _small(net, p, peak, exponent), neurons_out, p.graded,
         1 + p.delay_steps,

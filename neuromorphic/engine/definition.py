@@ -65,11 +65,11 @@ def active(
     if interval and (step + 1) % interval == int(np.max(p["reset_offset"])) % interval:
         return np.ones(busy.shape, bool)
     if "start" in p and not phases(p, np.array([step]))[0][0]:
-        busy = sent != 0
+        busy = np.asarray(sent != 0)
     for name in after:
         changed = (before[name] != 0) | (after[name] != 0)
         busy |= (changed & carries) if name == "u" and "u" in kind.states and _loihi(kind) else changed
-    return busy
+    return np.asarray(busy)
 
 
 def _loihi(kind: Neuron) -> bool:

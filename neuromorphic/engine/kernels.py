@@ -1,16 +1,21 @@
 """The engine's inner loops, compiled by numba on first use and kept on disk.
 
 Written for vector units: sums of 8-bit rows are kept in 16 bits as long as they cannot overflow, states are 32 bit,
-products of 24-bit states and 12-bit decays are split so that they fit. `benchmarks/snn_engine.py` measures what it buys.
+products of 24-bit states and 12-bit decays are split so that they fit. What it buys:
+`benchmarks/snn_engine.py`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
-from numba import njit, types
-from numba.extending import overload
+from numba import types
+from numba.extending import overload as _overload
+
+njit: Any = numba.njit  # numba has no types of its own: its decorators would make every function untyped
+overload: Any = _overload
 
 CHUNK = 128  # neurons that rest together are passed over together
 
@@ -29,8 +34,8 @@ def add_rows(
 ) -> None:  # fmt: skip
     """Dense projection: acc[b, t] += sum of the rows of the events in slot slots[t] (negative: none).
 
-    events [batch, ring, neurons], counts [batch, ring], weights [inputs, targets]; small: work space int16 [targets] (or
-    the weights' wider type), total: int32 [targets]; seen[b, t] counts events.
+    events [batch, ring, neurons], counts [batch, ring], weights [inputs, targets]; small: work space int16
+    [targets] (or the weights' wider type), total: int32 [targets]; seen[b, t] counts events.
     """
     n = acc.shape[2]
     limit = max(np.iinfo(np.int16).max // max(peak, 1), 1)
@@ -167,7 +172,7 @@ def collect(
     ring, n = counts.shape[1], messages.shape[2]
     for b in range(messages.shape[0]):
         for t in range(messages.shape[1]):
-            slot, k = (first_slot + t) % ring, 0
+            slot, k = (first_slot + t) % ring, np.int64(0)
             row = messages[b, t]
             for start in range(0, n, 32):
                 part = row[start : min(start + 32, n)]
@@ -192,7 +197,7 @@ def scatter(
     events: Any, values: Any, counts: Any, slots: Any, graded: bool, spikes: Any, sums: Any, first_row: int,
     first_step: int,
 ) -> None:  # fmt: skip
-    """Event lists to spikes [samples, steps, neurons], or added to sums [samples, neurons]; those of no neurons are left."""
+    """Event lists to spikes [samples, steps, neurons], or added to sums [samples, neurons]."""
     for b in range(counts.shape[0]):
         for t in range(slots.shape[0]):
             slot = slots[t]
@@ -265,7 +270,7 @@ def _silent(a: Any) -> bool:
 
 @njit(cache=True, inline="always")
 def _currents(a: Any, u: Any, v: Any, keep_u: Any, bias: Any, modulo: bool) -> tuple[Any, Any]:
-    """New currents of a chunk in place, those that last; how many neurons were not idle, and whether any lasts."""
+    """New currents of a chunk in place, how many neurons were not idle, and whether any is left."""
     busy, some = np.int32(0), np.int32(0)
     for i in range(a.shape[0]):
         keep = np.int32(at(keep_u, i))
@@ -274,7 +279,7 @@ def _currents(a: Any, u: Any, v: Any, keep_u: Any, bias: Any, modulo: bool) -> t
         busy = np.int32(busy + np.int32(any_ != 0))
         x = _wrap(np.int32(_decay(carried, keep) + np.int32(a[i] << 6)), modulo)
         u[i] = x
-        some = np.int32(some | np.int32(x if keep != 0 else np.int32(0)))
+        some = np.int32(some | x)
     return busy, some
 
 
@@ -327,9 +332,9 @@ def _hold(u: Any, v: Any, keep_u: Any, theta: Any, masks: Any, spikes: Any) -> t
 @njit(cache=True, inline="always")
 def _lif(
     acc: Any, seen: Any, u: Any, v: Any, resting: Any, keep_u: Any, keep_v: Any, bias: Any, theta: Any, v_start: Any,
-    modes: Any, modulo: bool, low: int, high: int, loose: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any,
-    bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
-    first_row: int, first_step: int,
+    modes: Any, modulo: bool, low: int, high: int, loose: int, subtracts: bool, resets: bool, busy_bias: bool,
+    spikes: Any, bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any,
+    u_probe: Any, v_probe: Any, first_row: int, first_step: int,
     carries: bool,
 ) -> None:  # fmt: skip
     """Body of the two kernels below."""
@@ -421,20 +426,21 @@ def _keep(
 @njit(cache=True)
 def lif_lasting(
     acc: Any, seen: Any, u: Any, v: Any, resting: Any, keep_u: Any, keep_v: Any, bias: Any, theta: Any, v_start: Any,
-    modes: Any, modulo: bool, low: int, high: int, loose: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any,
-    bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
-    first_row: int, first_step: int,
+    modes: Any, modulo: bool, low: int, high: int, loose: int, subtracts: bool, resets: bool, busy_bias: bool,
+    spikes: Any, bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any,
+    u_probe: Any, v_probe: Any, first_row: int, first_step: int,
 ) -> None:  # fmt: skip
     """Loihi's compartment over a block of steps: `loihi_lif.compartment_step`, bit for bit.
 
-    acc [batch, steps, neurons]: synaptic sums. modes [steps]: 1 takes input, 2 may fire, 4 is reset first. resting [batch,
-    chunks]: chunks whose state is all zero. keep_u, keep_v: a number or one a neuron; spikes are > theta, subtracted is theta + loose. spikes: work
-    space uint8 of a multiple of 8, bytes8 the same memory as uint64. Probes [samples, steps, neurons] are written from
-    row first_row and step first_step on, those of no neurons not at all.
+    acc [batch, steps, neurons]: synaptic sums. modes [steps]: 1 takes input, 2 may fire, 4 is reset first.
+    resting [batch, chunks]: chunks whose state is all zero. keep_u, keep_v: a number or one a neuron; spikes are
+    > theta, subtracted is theta + loose. spikes: work space uint8 of a multiple of 8, bytes8 the same memory as
+    uint64. Probes [samples, steps, neurons] are written from row first_row and step first_step on,
+    those of no neurons not at all.
     """
     _lif(
-        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, modulo, low, high, loose, subtracts, resets,
-        busy_bias, spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, first_row,
+        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, modulo, low, high, loose, subtracts,
+        resets, busy_bias, spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, first_row,
         first_step, True,
     )  # fmt: skip
 
@@ -442,13 +448,13 @@ def lif_lasting(
 @njit(cache=True)
 def lif_direct(
     acc: Any, seen: Any, u: Any, v: Any, resting: Any, keep_u: Any, keep_v: Any, bias: Any, theta: Any, v_start: Any,
-    modes: Any, modulo: bool, low: int, high: int, loose: int, subtracts: bool, resets: bool, busy_bias: bool, spikes: Any,
-    bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any, u_probe: Any, v_probe: Any,
-    first_row: int, first_step: int,
+    modes: Any, modulo: bool, low: int, high: int, loose: int, subtracts: bool, resets: bool, busy_bias: bool,
+    spikes: Any, bytes8: Any, first_slot: int, events: Any, counts: Any, per_neuron: Any, updates: Any,
+    u_probe: Any, v_probe: Any, first_row: int, first_step: int,
 ) -> None:  # fmt: skip
     """As `lif_lasting` for currents without memory (du = 4095) that are two's complement or stay within 24 bits."""
     _lif(
-        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, modulo, low, high, loose, subtracts, resets,
-        busy_bias, spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, first_row,
+        acc, seen, u, v, resting, keep_u, keep_v, bias, theta, v_start, modes, modulo, low, high, loose, subtracts,
+        resets, busy_bias, spikes, bytes8, first_slot, events, counts, per_neuron, updates, u_probe, v_probe, first_row,
         first_step, False,
     )  # fmt: skip

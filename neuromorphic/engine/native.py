@@ -32,9 +32,9 @@ WORKING_SET = 1 << 21  # bytes of synaptic sums handled at a time: about a secon
 def run(net: SpikingNet, inputs: Mapping[str, Array], steps: int, probes: Probes | None = None) -> Result:
     """Simulate an integer net event by event; equals `definition.define` bit for bit. Real-valued nets go there.
 
-    inputs: whole numbers [batch, steps, *shape] by name of input population, silent after their end; every sample starts
-    from the resting state. probes: variables by population ("spikes", "counts", "u", "v", ...), by default the spikes
-    of the outputs. Raises InputError for bad input, MissingExtra without numba.
+    inputs: whole numbers [batch, steps, *shape] by name of input population, silent after their end; every
+    sample starts from the resting state. probes: variables by population ("spikes", "counts", "u", "v", ...), by
+    default the spikes of the outputs. Raises InputError for bad input, MissingExtra without numba.
     """
     if net.arithmetic == "float":
         return define(net, inputs, steps, probes)
@@ -243,9 +243,9 @@ class _Run:
         kernel = kernels.lif_lasting if c["lasting"] else kernels.lif_direct
         kernel(
             acc, seen, tile.state["u"], tile.state["v"], tile.resting, c["keep_u"], c["keep_v"], c["bias"], c["theta"],
-            c["v_start"], takes + 2 * fires + 4 * clears, rule.wrap == "twos_complement", rule.v_low, rule.v_high, int(not rule.strict),
-            kind.population.reset == "subtraction", kind.population.reset != "none", bool(np.any(c["bias"])), spikes,
-            spikes.view(np.uint64), start % kind.ring, tile.events, tile.counts, self.counts[name],
+            c["v_start"], takes + 2 * fires + 4 * clears, rule.wrap == "twos_complement", rule.v_low, rule.v_high,
+            int(not rule.strict), kind.population.reset == "subtraction", kind.population.reset != "none",
+            bool(np.any(c["bias"])), spikes, spikes.view(np.uint64), start % kind.ring, tile.events, tile.counts, self.counts[name],
             self.updates[name][first : first + batch], *probe, first, start,
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ from trine.neuromorphic.net import Array, Projection, Shape
 
 @dataclass(frozen=True)
 class Windows:
-    """Two spatial axes (one-dimensional data has height 1): sizes, kernel, stride, dilation, padding at the beginning."""
+    """Two spatial axes (one-dimensional data has height 1): sizes, kernel, stride, dilation, padding before."""
 
     size_in: tuple[int, int]
     size_out: tuple[int, int]

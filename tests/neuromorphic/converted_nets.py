@@ -61,8 +61,8 @@ class Builder:
     def average(self, x: str, k: int) -> str:
         rank = len(self.tensors[x].shape) - 1
         return self.add(
-            "AveragePool", x, kernel_shape=(k,) * rank, strides=(k,) * rank, dilations=(1,) * rank, pads=(0,) * 2 * rank,
-            count_include_pad=0, uncounted=(0,) * rank,
+            "AveragePool", x, kernel_shape=(k,) * rank, strides=(k,) * rank, dilations=(1,) * rank,
+            pads=(0,) * 2 * rank, count_include_pad=0, uncounted=(0,) * rank,
         )  # fmt: skip
 
     def maximum(self, x: str, k: int) -> str:

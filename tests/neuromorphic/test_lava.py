@@ -38,7 +38,10 @@ def chain(*kinds: tuple[str, dict[str, object]]) -> SpikingNet:
 
 
 def test_random_nets_live() -> None:
-    """200 in continuous integration, 30 elsewhere. Dense, convolution, pooling, delays, recurrence, exponents, both kinds of LIF: spikes, u and v of every step."""
+    """200 nets in continuous integration, 30 elsewhere: spikes, u and v of every step.
+
+    Dense, convolution, pooling, delays, recurrence, exponents, both kinds of LIF.
+    """
     if not PRESENT:
         if os.environ.get("CI") == "true":
             pytest.fail("continuous integration must have lava's environment: trine lava setup")
@@ -104,7 +107,7 @@ def test_missing_environment_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.delenv(lava_environment.VARIABLE, raising=False)
     monkeypatch.setattr(lava_environment, "folder", lambda: tmp_path)
     net = chain(("LIF", {"vth": 3}))
-    with pytest.raises(InputError, match="^the backend lava needs its own environment: trine lava setup$"):
+    with pytest.raises(InputError, match=r"^the backend lava needs its own environment: trine lava setup$"):
         lava.run(net, {"in": np.ones((1, 3, 4), np.int64)}, 3)
     assert lava_environment.doctor() == {"ok": False, "says": lava_environment.MISSING}
     monkeypatch.setenv(lava_environment.VARIABLE, str(tmp_path / "none"))

@@ -135,7 +135,7 @@ def slayer_net(path: Path, starts: list[int]) -> SpikingNet:
 
 @pytest.mark.skipif(not LAVA.exists(), reason="lava's tinynet: TRINE_DATA")
 def test_tinynet_of_lava() -> None:
-    """Two convolutions of lava-dl: its 1,633 and 92 spikes, none different; with >= for > there are 42 errors or more."""
+    """Two convolutions of lava-dl: its 1,633 and 92 spikes, none different; >= for > gives 42 errors or more."""
     net = slayer_net(LAVA / "tinynet" / "tiny.net", [2, 3])
     golden = {
         k: np.moveaxis(np.load(LAVA / "tinynet" / f"{k}.npy"), -1, 1) for k in ("input", "layer1", "output")

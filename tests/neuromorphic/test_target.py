@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,9 +45,9 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
     model, data = write_model(place, *beat_like(11))
     made: list[int] = []
 
-    def compile_for(device: str = "loihi1", **options: object) -> Deployment:
+    def compile_for(device: str = "loihi1", **options: Any) -> Deployment:
         made.append(1)
-        conversion = ConversionOptions(**options)  # type: ignore[arg-type]
+        conversion = ConversionOptions(**options)
         job = Job(
             model, load_device(device), place / f"out{len(made)}", data,
             options=NeuromorphicOptions(conversion, parity_examples=60),
@@ -137,7 +138,7 @@ def test_graded_spikes_are_refused_where_the_chip_has_none(compiled: Compile) ->
 
 
 def test_chips_without_a_scheme_are_refused(compiled: Compile) -> None:
-    with pytest.raises(InputError, match="akida_akd1000.*loihi1"):
+    with pytest.raises(InputError, match=r"akida_akd1000.*loihi1"):
         compiled("akida_akd1000")
 
 
