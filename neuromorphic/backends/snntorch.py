@@ -121,7 +121,7 @@ class _Layer:
 def _link(torch: Any, net: SpikingNet, p: Projection) -> Any:
     """A projection as a function from messages [batch, *source] to sums [batch, *target]."""
     source, target = net.population(p.source).shape, net.population(p.target).shape
-    weight = torch.from_numpy(np.asarray(p.weight, np.float64) * 2.0**p.weight_exponent)
+    weight = torch.from_numpy(np.asarray(np.asarray(p.weight, np.float64) * 2.0**p.weight_exponent))
     if p.kind == "dense":
         return lambda x: torch.nn.functional.linear(x.flatten(1), weight).reshape(-1, *target)
     if p.kind == "identity":

@@ -245,8 +245,8 @@ class _Run:
             acc, seen, tile.state["u"], tile.state["v"], tile.resting, c["keep_u"], c["keep_v"], c["bias"], c["theta"],
             c["v_start"], takes + 2 * fires + 4 * clears, rule.wrap == "twos_complement", rule.v_low, rule.v_high,
             int(not rule.strict), kind.population.reset == "subtraction", kind.population.reset != "none",
-            bool(np.any(c["bias"])), spikes, spikes.view(np.uint64), start % kind.ring, tile.events, tile.counts, self.counts[name],
-            self.updates[name][first : first + batch], *probe, first, start,
+            bool(np.any(c["bias"])), spikes, spikes.view(np.uint64), start % kind.ring, tile.events, tile.counts,
+            self.counts[name], self.updates[name][first : first + batch], *probe, first, start,
         )  # fmt: skip
 
     def _plain(self, kind: _Kind, tile: _Tile, acc: Array, start: int, first: int) -> None:
