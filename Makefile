@@ -37,6 +37,7 @@ help:
 .venv/dev: .venv/made pyproject.toml constraints.txt
 	@echo "setting up .venv with the tools of development (a few minutes the first time)" >&2
 	@$(PIP) --editable '.[dev]'
+	@$(PIP) --no-deps neurobench tqdm  # the oracle of our counts; its own needs would bring another torch
 	@touch $@ .venv/demo
 
 demo: .venv/demo
