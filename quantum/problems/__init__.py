@@ -1,0 +1,1 @@
+"""The subproblems, one file each, exporting one record named PROBLEM (see `trine.quantum.problem`)."""
