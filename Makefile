@@ -38,6 +38,8 @@ help:
 	@echo "setting up .venv with the tools of development (a few minutes the first time)" >&2
 	@$(PIP) --editable '.[dev]'
 	@$(PIP) --no-deps neurobench tqdm  # the oracle of our counts; its own needs would bring another torch
+	@$(PIP) amazon-braket-default-simulator backoff boltons boto3 nest-asyncio openpulse oqpy
+	@$(PIP) --no-deps amazon-braket-sdk  # demands a version of cloudpickle that dask and joblib refuse
 	@touch $@ .venv/demo
 
 demo: .venv/demo

@@ -1,0 +1,108 @@
+"""QAOA's circuit of a polynomial, in Trine's angle convention (`trine.quantum.samples.Angles`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+
+from trine.devices.errors import InputError
+from trine.quantum.circuit import Angle, Circuit, Gate, gate
+from trine.quantum.feasible import OneHot
+from trine.quantum.polynomial import Polynomial, Subset
+from trine.quantum.samples import Angles
+
+
+def qaoa_circuit(polynomial: Polynomial, layers: int) -> Circuit:
+    """|+>, then for each layer k exp(-i gamma_k C) and exp(-i beta_k sum X); free angles gamma0, beta0, gamma1, ...
+
+    C's constant is left out: it is a global phase that depends on gamma. Terms are ordered so that disjoint ones share
+    a moment (greedy colouring). Source: Farhi et al. 2014, arXiv 1411.4028.
+    """
+    if layers < 1:
+        raise InputError(f"{layers} layers: QAOA needs at least 1")
+    n = polynomial.variables
+    terms = in_moments({s: h for s, h in polynomial.spins().items() if s})
+    gates = [gate("h", q) for q in range(n)]
+    for k in range(layers):
+        for subset, weight in terms:
+            gates += phase_gates(subset, Angle(parameter=f"gamma{k}", scale=2 * weight))
+        gates += [gate("rx", q, angles=[Angle(parameter=f"beta{k}", scale=2.0)]) for q in range(n)]
+    return Circuit(n, tuple(gates))
+
+
+def one_hot_circuit(inside: Polynomial, feasible: OneHot, layers: int) -> Circuit:
+    """A W state in each group, then cost and a ring of XY exchanges in each group, one after the other.
+
+    The ring's exchanges do not commute: the mixer is the ordered product of exp(-i beta (XX + YY)/2) over (0,1), (2,3),
+    ..., then (1,2), (3,4), ..., then the closing pair (Hadfield et al. 2019, arXiv 1709.03489, section 4.2). Every
+    state that it reaches has one bit in each group.
+    """
+    if layers < 1:
+        raise InputError(f"{layers} layers: QAOA needs at least 1")
+    gates = [g for group in feasible.groups for g in w_state(group)]
+    terms = in_moments({s: h for s, h in inside.spins().items() if s})
+    for k in range(layers):
+        for subset, weight in terms:
+            gates += phase_gates(subset, Angle(parameter=f"gamma{k}", scale=2 * weight))
+        for group in feasible.groups:
+            for a, b in ring(group):
+                turn = (Angle(parameter=f"beta{k}", scale=2.0), Angle())
+                gates.append(Gate("xx_plus_yy", (a, b), turn))
+    return Circuit(inside.variables, tuple(gates))
+
+
+def ring(group: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Neighbours in a group: even pairs, odd pairs, then the closing one (for three members and more)."""
+    size = len(group)
+    even = [(group[i], group[i + 1]) for i in range(0, size - 1, 2)]
+    odd = [(group[i], group[i + 1]) for i in range(1, size - 1, 2)]
+    return even + odd + ([(group[-1], group[0])] if size > 2 else [])
+
+
+def w_state(group: tuple[int, ...]) -> list[Gate]:
+    """|W> of a group from |0...0>: each in turn keeps 1/k of what is left (Cruz et al. 2019, arXiv 1807.05572)."""
+    gates = [gate("x", group[0])]
+    for k in range(len(group) - 1):
+        here, following = group[k], group[k + 1]
+        stays = 1.0 / (len(group) - k)
+        gates.append(gate("cry", here, following, angles=[2 * math.acos(math.sqrt(stays))]))
+        gates.append(gate("cx", following, here))
+    return gates
+
+
+def phase_gates(subset: Subset, angle: Angle) -> list[Gate]:
+    """exp(-i angle/2 Z...Z) on a subset: rz, rzz, or a ladder of cx round rz."""
+    if len(subset) == 1:
+        return [Gate("rz", subset, (angle,))]
+    if len(subset) == 2:
+        return [Gate("rzz", subset, (angle,))]
+    ladder = [gate("cx", a, b) for a, b in pairwise(subset)]
+    return [*ladder, Gate("rz", (subset[-1],), (angle,)), *reversed(ladder)]
+
+
+def in_moments(terms: Mapping[Subset, float]) -> list[tuple[Subset, float]]:
+    """Terms reordered, disjoint ones after each other: one moment after the other, busiest qubits first."""
+    load: dict[int, int] = {}
+    for subset in terms:
+        for q in subset:
+            load[q] = load.get(q, 0) + 1
+    order = sorted(terms, key=lambda s: (-max(load[q] for q in s), s))
+    moments: list[set[int]] = []
+    placed: list[list[Subset]] = []
+    for subset in order:
+        for used, members in zip(moments, placed):
+            if used.isdisjoint(subset):
+                used.update(subset)
+                members.append(subset)
+                break
+        else:
+            moments.append(set(subset))
+            placed.append([subset])
+    return [(s, terms[s]) for members in placed for s in members]
+
+
+def angle_values(angles: Angles) -> dict[str, float]:
+    """{"gamma0": ..., "beta0": ...} for `Circuit.bind`."""
+    pairs: Iterable[tuple[float, float]] = zip(angles.gammas, angles.betas, strict=True)
+    return {name: v for k, (g, b) in enumerate(pairs) for name, v in ((f"gamma{k}", g), (f"beta{k}", b))}
