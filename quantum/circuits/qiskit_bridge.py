@@ -84,6 +84,8 @@ def collect(
                 f"{where}: qubit {busy[0]} is used after its measurement (no mid-circuit measurement)"
             )
             continue
+        if name == "reset" and not any(qubits[0] in g.qubits for g in gates):
+            continue  # a qubit begins in |0>
         if name in (
             "reset",
             "initialize",

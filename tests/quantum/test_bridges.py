@@ -113,6 +113,7 @@ def test_what_has_no_place_is_named() -> None:
     theirs = QuantumCircuit(2, 2)
     theirs.measure(0, 0)
     theirs.h(0)
+    theirs.x(1)
     theirs.reset(1)
     theirs.rx(a * b, 1)
     theirs.ry(a * a, 1)
