@@ -51,7 +51,15 @@ demo: .venv/demo
 	@$(BIN)/trine lava doctor >/dev/null 2>&1 || $(BIN)/trine lava setup
 	@touch $@
 
-test: .venv/lava
+# SANA-FE (GPL-3) stays a program apart: an environment of its own, asked through a process by tests alone.
+.venv/sanafe: .venv/dev
+	@echo "setting up SANA-FE's side environment" >&2
+	@$(PYTHON) -m venv --clear .venv/sanafe-env
+	@.venv/sanafe-env/bin/python -m pip install -qq --disable-pip-version-check sanafe==2.2.9
+	@touch $@
+
+test: export TRINE_SANAFE_PYTHON := $(abspath .venv/sanafe-env/bin/python)
+test: .venv/lava .venv/sanafe
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 check: lint types imports docs-check

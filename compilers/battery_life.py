@@ -13,18 +13,6 @@ from trine.compilers.estimate import Estimate
 from trine.devices import Battery, Figure
 from trine.devices.errors import InputError
 
-END_VOLTAGE = {"cr2032": 2.0}
-"""V to which the capacity is stated, where `batteries.toml` has no end_voltage (Duracell and Energizer CR2032
-data sheets, as quoted by interactive-matter.eu 2009 and hackaday.com 2017)."""
-
-DRAIN_EXPONENT = {"cr2032": 0.244}
-"""Capacity falls as (drain / standard drain) ** -exponent. CR2032: 240 mAh at 0.5 mA, 155 mAh at 3 mA
-(Panasonic curves to 1.6 V, quoted second hand, unverified): ln(240 / 155) / ln(3 / 0.5) = 0.244."""
-
-SHELF_LIFE_S = {"cr2032": 10 * 31557600.0}
-"""No maker of coin cells states a longer shelf life (J. Ganssle, "How much energy can you really get from a
-coin cell?", embedded.com 2014)."""
-
 
 @dataclass(frozen=True)
 class Duty:
@@ -84,10 +72,10 @@ def battery_life(battery: Battery, load: Load) -> Estimate | str:
 def _life(battery: Battery, charge_c: float, drain_a: float, derate: bool) -> float:
     """Seconds that a charge lasts at a mean drain, shelf life at most."""
     standard = battery.figures.get("standard_drain")
-    exponent = DRAIN_EXPONENT.get(battery.name, 0.0)
+    exponent = _figure(battery, "drain_exponent", 0.0)
     if derate and standard is not None and drain_a > standard.si_value:
         charge_c *= (standard.si_value / drain_a) ** exponent
-    return min(charge_c / drain_a, SHELF_LIFE_S.get(battery.name, float("inf")))
+    return min(charge_c / drain_a, _figure(battery, "shelf_life", float("inf")))
 
 
 def _usable(battery: Battery, load: Load, pulse_a: float, cell_v: float) -> float:
@@ -96,7 +84,7 @@ def _usable(battery: Battery, load: Load, pulse_a: float, cell_v: float) -> floa
     if resistance is None:
         return 1.0
     fresh, spent = resistance.si_range
-    end = _end_voltage(battery)
+    end = _figure(battery, "end_voltage", 0.0)
     regulated = load.supply_v if load.supply_v is not None and load.supply_v < cell_v else 0.0
     headroom = cell_v - max(end, regulated, load.supply_min_v or 0.0)
     if headroom <= 0 or headroom < pulse_a * fresh:
@@ -106,9 +94,10 @@ def _usable(battery: Battery, load: Load, pulse_a: float, cell_v: float) -> floa
     return (headroom / pulse_a - fresh) / (spent - fresh)
 
 
-def _end_voltage(battery: Battery) -> float:
-    figure = battery.figures.get("end_voltage")
-    return END_VOLTAGE.get(battery.name, 0.0) if figure is None else figure.si_value
+def _figure(battery: Battery, key: str, otherwise: float) -> float:
+    """A figure of a battery in its base unit, or what holds where there is none."""
+    figure = battery.figures.get(key)
+    return otherwise if figure is None else figure.si_value
 
 
 def _source(battery: Battery, capacity: Figure, regulated: bool) -> str:
@@ -117,7 +106,11 @@ def _source(battery: Battery, capacity: Figure, regulated: bool) -> str:
     if regulated:
         parts.append("core behind a linear regulator (high: ideal converter)")
     if "internal_resistance" in battery.figures:
-        parts.append(f"pulses over its internal resistance, down to {_end_voltage(battery):g} V")
-    if battery.name in DRAIN_EXPONENT:
-        parts.append("less capacity above the standard drain; 10 years of shelf life at most")
+        end = _figure(battery, "end_voltage", 0.0)
+        parts.append(f"pulses over its internal resistance, down to {end:g} V")
+    if "drain_exponent" in battery.figures:
+        parts.append("less capacity above the standard drain")
+    if "shelf_life" in battery.figures:
+        years = battery.figures["shelf_life"].to("yr").value
+        parts.append(f"{years:g} years of shelf life at most")
     return "; ".join([*parts, "without sensing, radio and self-discharge"])

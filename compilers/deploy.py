@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from trine.compilers.deployment import Deployment, new_folder, refuse_target, wr
 from trine.compilers.examples import Examples
 from trine.compilers.graph import Graph
 from trine.compilers.report import Artifact, Fit, Parity, PassReceipt
-from trine.compilers.source import load_source, sha256
+from trine.compilers.source import sha256
 from trine.compilers.target import Job, Proof, Target
 from trine.devices.errors import AnswerIsNo, InputError
 
@@ -53,14 +53,15 @@ def deploy(job: Job, target: Target) -> Deployment:
     Raises InputError for bad input of any kind, DoesNotFit, ParityBroken; in each case nothing is written.
     """
     refuse_target(job.out)
-    graph = load_source(job.source, job.shapes)
-    refuse(graph, job, target)
-    examples = open_examples(graph, job, target)
-    program: Any = graph
+    loaded = target.load(job)
+    refuse(loaded, job, target)
+    examples = open_examples(loaded, job, target)
+    program: Any = loaded
     receipts: list[PassReceipt] = []
     for step in target.passes:
         program, receipt = step.apply(program, job, examples)
-        receipts.append(receipt)
+        if receipt is not None:
+            receipts.append(receipt)
     with new_folder(job.out) as folder:
         artifacts = [*target.emit(program, job, folder), keep_device(job, folder)]
         proof = target.prove(program, job, examples, folder)
@@ -68,7 +69,7 @@ def deploy(job: Job, target: Target) -> Deployment:
             raise DoesNotFit(job.device.name, proof.fit, target.remedies(program, job, proof.fit))
         if not all(parity.ok for parity in proof.parity):
             raise ParityBroken(proof.parity)
-        record = write_record(folder, describe(job, graph, target, receipts, proof), artifacts)
+        record = write_record(folder, describe(job, target.size(loaded), target, receipts, proof), artifacts)
     return Deployment(job.out, record)
 
 
@@ -79,21 +80,23 @@ def keep_device(job: Job, folder: Path) -> Artifact:
     return Artifact(name, "device")
 
 
-def refuse(graph: Graph, job: Job, target: Target) -> None:
+def refuse(loaded: Any, job: Job, target: Target) -> None:
     """Raise InputError with every obstacle the target sees."""
-    obstacles = target.obstacles(graph, job.device)
+    obstacles = target.obstacles(loaded, job.device)
     if obstacles:
         raise InputError(
             f"{job.source.name} cannot be compiled for {job.device.name}:\n  " + "\n  ".join(obstacles)
         )
 
 
-def open_examples(graph: Graph, job: Job, target: Target) -> Examples | None:
-    """The calibration examples, checked; InputError where the target needs some and none are given."""
+def open_examples(loaded: Any, job: Job, target: Target) -> Examples | None:
+    """The calibration examples, checked; InputError where the target needs some and none are given, or takes none."""
     if job.data is not None:
-        return Examples.open(job.data, graph.inputs, require_varied=True)
+        if not isinstance(loaded, Graph):
+            raise InputError(f"--data {job.data.name}: {job.source.name} is no network and takes no examples")
+        return Examples.open(job.data, loaded.inputs, require_varied=True)
     if target.needs_data:
-        wanted = ", ".join(f"{t.name} [examples, {', '.join(map(str, t.shape))}]" for t in graph.inputs)
+        wanted = ", ".join(f"{t.name} [examples, {', '.join(map(str, t.shape))}]" for t in loaded.inputs)
         raise InputError(
             f"{job.device.name} computes in integers, whose scales come from examples: "
             f"give --data CALIB.npz with {wanted}"
@@ -102,7 +105,7 @@ def open_examples(graph: Graph, job: Job, target: Target) -> Examples | None:
 
 
 def describe(
-    job: Job, graph: Graph, target: Target, receipts: Sequence[PassReceipt], proof: Proof
+    job: Job, size: Mapping[str, Any], target: Target, receipts: Sequence[PassReceipt], proof: Proof
 ) -> dict[str, Any]:
     """The record of `deployment.json`, artifacts and digest still to come."""
     from trine import __version__
@@ -112,10 +115,7 @@ def describe(
         "trine_version": __version__,
         "device": job.device.name,
         "target": target.name,
-        "source": {
-            "file": job.source.name, "sha256": sha256(job.source),
-            "macs": graph.macs(), "parameters": graph.parameters(),
-        },
+        "source": {"file": job.source.name, "sha256": sha256(job.source), **size},
         "calibration": calibration,
         "passes": [{"name": r.name, "changed": r.changed} for r in receipts],
         "fit": [fit.as_json() for fit in proof.fit],

@@ -11,6 +11,7 @@ from trine.compilers.estimate import Estimate
 from trine.compilers.examples import Examples
 from trine.compilers.graph import Graph, Shape
 from trine.compilers.report import Artifact, Fit, Parity, PassReceipt
+from trine.compilers.source import load_source
 from trine.devices import Device
 
 Progress = Callable[[str, int, int], None]
@@ -35,10 +36,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Pass:
-    """A step of the pipeline, named by its verb: (program, job, examples) -> (program, receipt)."""
+    """A step of the pipeline, named by its verb: (program, job, examples) -> (program, receipt).
+
+    The receipt is None where the job does not ask for the step.
+    """
 
     name: str
-    apply: Callable[[Any, Job, Examples | None], tuple[Any, PassReceipt]]
+    apply: Callable[[Any, Job, Examples | None], tuple[Any, PassReceipt | None]]
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,33 @@ class Proof:
     warnings: Sequence[str] = ()
 
 
+class NetworkTarget:
+    """What the pillars that compile networks have in common."""
+
+    def load(self, job: Job) -> Graph:
+        """The network of an ONNX or .pt2 file. Raises InputError as the readers do."""
+        return load_source(job.source, job.shapes)
+
+    def size(self, loaded: Graph) -> Mapping[str, Any]:
+        """Multiply-accumulates of one inference and stored weights."""
+        return {"macs": loaded.macs(), "parameters": loaded.parameters()}
+
+
 class Target(Protocol):
-    """One pillar's way from a `Graph` to artifacts on a device."""
+    """One pillar's way from what a file holds to artifacts on a device."""
 
     name: str
     passes: Sequence[Pass]
     needs_data: bool
 
-    def obstacles(self, graph: Graph, device: Device) -> list[str]:
-        """Every reason why the graph cannot be compiled for the device, each naming a node or a limit."""
+    def load(self, job: Job) -> Any:
+        """What the job's source file holds. Raises InputError."""
+
+    def obstacles(self, loaded: Any, device: Device) -> list[str]:
+        """Every reason why it cannot be compiled for the device, each naming a node or a limit."""
+
+    def size(self, loaded: Any) -> Mapping[str, Any]:
+        """Its size, for the record: `macs` and `parameters` of a network."""
 
     def emit(self, program: Any, job: Job, folder: Path) -> list[Artifact]:
         """Write the artifacts."""

@@ -23,6 +23,8 @@ _BATTERY_KEYS = {
     "pulse_test_current": ["current"],
     "pulse_energy": ["energy"],
     "service_life": ["time"],
+    "shelf_life": ["time"],
+    "drain_exponent": ["ratio"],
     "run_time": ["time"],
 }
 _LIMIT_KEYS = {"limit": ["temperature rise", "thermal resistance", "power", "heat flux"]}

@@ -102,7 +102,7 @@ _CYCLES = (
 )
 
 NEUROMORPHIC: dict[str, Section] = {
-    "chip": Section(facts=("neuron_model", "technology", "sensor", "core", "weights")),
+    "chip": Section(facts=("form", "refused", "neuron_model", "technology", "sensor", "core", "weights")),
     "limits": Section(
         figures={
             **_all(
@@ -125,6 +125,7 @@ NEUROMORPHIC: dict[str, Section] = {
             "strides_allowed": "count",
         },
     ),
+    "mismatch": Section(figures=_all("ratio", "threshold", "weight", "time_constant")),
     "power": Section(
         figures={
             **_all(
@@ -135,10 +136,14 @@ NEUROMORPHIC: dict[str, Section] = {
                 "typical_power",
                 "dynamic_power",
             ),
-            **_all("power", "video_power", "fit_intercept", "fit_slope_per_copy"),
+            **_all("power", "video_power", "fit_intercept", "fit_slope_per_copy", "board_idle_power"),
             **_all("voltage", "supply", "supply_min", "supply_max"),
-        }
+            "sweep_synapses": "count",
+        },
+        series={"sweep_rates": "frequency", "sweep_powers": "power"},
     ),
+    "io": Section(figures=_all("energy", "edge_spike", "chip_crossing")),
+    "barrier": Section(series={"chips": "count", "times": "time"}),
     "events": Section(
         profiled=True,
         figures={
@@ -148,6 +153,7 @@ NEUROMORPHIC: dict[str, Section] = {
             "clock_margin": "ratio",
             **_all("ratio", "stated_energy_error", "stated_latency_error"),
         },
+        series={"barrier_tiles": "count", "barrier_times": "time"},
     ),
     "other": OTHER,
 }

@@ -14,7 +14,7 @@ import numpy as np
 from trine.compilers.examples import Examples
 from trine.compilers.graph import Graph
 from trine.compilers.report import Artifact, Fit, Parity, PassReceipt
-from trine.compilers.target import Job, Pass, Proof
+from trine.compilers.target import Job, NetworkTarget, Pass, Proof
 from trine.devices import Device, EdgeDevice
 from trine.devices.errors import InputError, MissingExtra
 from trine.edge.accuracy import accuracy
@@ -109,7 +109,7 @@ def print_pass(program: EdgeProgram, job: Job, examples: Examples | None) -> tup
     return EdgeProgram(program.graph, program.quantized, sources), PassReceipt("print_c", changed, details)
 
 
-class EdgeTarget:
+class EdgeTarget(NetworkTarget):
     """The edge pillar's `Target`."""
 
     name = "edge"

@@ -6,6 +6,7 @@ imported when the first is drawn. Colours: Okabe & Ito's, which colour-blind rea
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ STYLE: Final = {
     "axes.titlesize": 10, "axes.titlelocation": "left", "axes.grid": False, "svg.hashsalt": "trine",
     "svg.fonttype": "path", "figure.dpi": 150, "savefig.dpi": 150, "legend.frameon": False,
 }  # fmt: skip
+LIGHT: Final = ("#CC79A7", "#E69F00", "#56B4E9")  # of these, those that need black text
 MOST_DOTS: Final = 200_000
 
 
@@ -40,7 +42,8 @@ class Raster:
 class Membranes:
     """Membranes of some neurons of one example: [steps] by label; by the same labels thresholds, spikes (bool [steps]).
 
-    reference: the same membranes of a second simulation, drawn dashed.
+    reference: the same membranes of a second simulation, drawn dashed. together: more membranes, in one panel at the
+    end, such as those of all outputs; together_name: of that panel.
     """
 
     traces: Mapping[str, Array]
@@ -50,6 +53,8 @@ class Membranes:
     reference: Mapping[str, Array] = field(default_factory=dict)
     unit: str = ""
     title: str = "Membrane potential"
+    together: Mapping[str, Array] = field(default_factory=dict)
+    together_name: str = "outputs"
 
 
 @dataclass(frozen=True)
@@ -78,40 +83,42 @@ class EnergyParts:
 
 @dataclass(frozen=True)
 class StepAccuracy:
-    """Accuracy (0 to 1) by scheme and time steps; levels: constant lines such as the float network's."""
+    """Accuracy (0 to 1) by scheme and time steps; levels: constant lines such as the float network's.
+
+    steps: what the axis counts. title: above the picture; made from measure without one.
+    """
 
     accuracy: Mapping[str, Mapping[int, float]]
     levels: Mapping[str, float] = field(default_factory=dict)
     measure: str = "accuracy"
+    steps: str = "time steps T"
+    title: str = ""
 
 
 def plot_raster(data: Raster, path: str | Path) -> None:
-    """One panel a population, heights after the square root of its size, with rates in its margin."""
+    """One panel a population, heights after the square root of its size, with counts in its margin."""
     if not data.spikes:
         raise InputError("raster: no populations")
     flat = {k: np.asarray(v).reshape(len(v), -1) for k, v in data.spikes.items()}
     steps = max(len(x) for x in flat.values())
     unit, scale = _time_unit(steps * data.dt_s)
-    heights = [max(x.shape[1] ** 0.5, 3.0) for x in flat.values()]
-    with _figure(path, (7.2, 0.6 + min(1.4 * len(flat), 7.0)), rows=len(flat), heights=heights) as axes:
+    tick = data.dt_s * scale
+    heights = [max(x.shape[1] ** 0.5, 5.0) for x in flat.values()]
+    with _figure(path, (7.6, 1.0 + min(0.62 * len(flat), 8.0)), rows=len(flat), heights=heights) as axes:
         for ax, colour, (name, x) in zip(axes, _cycle(), flat.items()):
             t, n = np.nonzero(x)
-            thin = -(-len(t) // MOST_DOTS)
+            thin = max(1, -(-len(t) // MOST_DOTS))
             t, n = t[::thin], n[::thin]
-            clock = t * data.dt_s * scale
-            if x.shape[1] < 60:
-                ax.vlines(clock, n - 0.38, n + 0.38, color=colour, lw=0.9)
-            else:
-                ax.scatter(clock, n, s=float(np.clip(900 / max(x.shape), 0.4, 14)), marker=".", c=colour, linewidths=0,
-                           rasterized=True)  # fmt: skip
+            thick = float(np.clip(60 / x.shape[1], 0.5, 3.0))
+            ax.hlines(n, (t - 0.36) * tick, (t + 0.36) * tick, color=colour, lw=thick, rasterized=True)
             ax.set_ylim(x.shape[1] - 0.4, -0.6)
-            ax.set_yticks([0] if x.shape[1] == 1 else [0, x.shape[1] - 1])
-            ax.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=12, color=colour)
-            rate = np.count_nonzero(x) / x.size
-            text = f"{100 * rate:.3g} % of steps\n{_short(rate / data.dt_s)}Hz mean"
-            ax.text(1.01, 0.5, text + (f"\n1 of {thin} drawn" if thin > 1 else ""), transform=ax.transAxes,
+            ax.set_yticks([])
+            _name(ax, name, colour)
+            text = f"{np.count_nonzero(x):,} spikes of {x.shape[1]:,} neurons\n"
+            text += f"{100 * np.count_nonzero(x) / x.size:.3g} % of steps"
+            ax.text(1.01, 0.5, text + (f", 1 of {thin} drawn" if thin > 1 else ""), transform=ax.transAxes,
                     va="center", fontsize=7, color="0.35")  # fmt: skip
-            ax.set_xlim(-0.5 * data.dt_s * scale, (steps - 0.5) * data.dt_s * scale)
+            ax.set_xlim(-0.5 * tick, (steps - 0.5) * tick)
             if ax is not axes[-1]:
                 ax.tick_params(labelbottom=False)
         axes[0].set_title(data.title)
@@ -120,11 +127,13 @@ def plot_raster(data: Raster, path: str | Path) -> None:
 
 def plot_membranes(data: Membranes, path: str | Path) -> None:
     """One panel a neuron: trace, dashed threshold, spikes as ticks above it."""
-    if not data.traces:
+    if not data.traces and not data.together:
         raise InputError("membranes: no traces")
-    steps = max(len(v) for v in data.traces.values())
+    steps = max(len(v) for v in (*data.traces.values(), *data.together.values()))
     unit, scale = _time_unit(steps * data.dt_s)
-    with _figure(path, (7.2, 0.8 + 1.2 * len(data.traces)), rows=len(data.traces)) as axes:
+    panels = len(data.traces) + bool(data.together)
+    heights = [1.0] * len(data.traces) + [1.6] * bool(data.together)
+    with _figure(path, (7.6, 1.0 + 0.85 * sum(heights)), rows=panels, heights=heights) as axes:
         for ax, colour, (name, v) in zip(axes, _cycle(), data.traces.items()):
             clock = np.arange(len(v)) * data.dt_s * scale
             ax.plot(clock, v, color=colour, lw=1.1, label="this run")
@@ -148,16 +157,37 @@ def plot_membranes(data: Membranes, path: str | Path) -> None:
                 when = np.flatnonzero(data.spikes[name]) * data.dt_s * scale
                 ax.vlines(when, top + 0.08 * span, top + 0.22 * span, color=colour, lw=1.0)
             ax.set_ylim(bottom - 0.08 * span, top + 0.28 * span)
-            ax.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6, color=colour)
+            _name(ax, name, colour, -0.1)
+        if data.together:
+            _overlaid(axes[-1], data, scale)
+        for ax in axes:
             ax.set_xlim(0, (steps - 1) * data.dt_s * scale)
             if ax is not axes[-1]:
                 ax.tick_params(labelbottom=False)
         if data.reference:
             axes[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=7)
-        axes[0].set_title(
-            data.title + (f" ({data.unit})" if data.unit else "") + " after reset; ticks: spikes"
-        )
+        measure = f" in {data.unit}" if data.unit else ""
+        axes[0].set_title(f"{data.title}\nmembranes{measure} after reset; ticks: spikes")
         axes[-1].set_xlabel(f"time ({unit})")
+
+
+def _overlaid(ax: Any, data: Membranes, scale: float) -> None:
+    """Several membranes in one panel, named at its right."""
+    for colour, style, (name, v) in zip(_cycle(), _styles(), data.together.items()):
+        ax.plot(np.arange(len(v)) * data.dt_s * scale, v, color=colour, ls=style, lw=1.2, label=name)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, handlelength=1.6)
+    _name(ax, data.together_name, "black", -0.1)
+
+
+def _name(ax: Any, name: str, colour: str, x: float = -0.02) -> None:
+    """A panel's name at its left."""
+    ax.text(x, 0.5, name, transform=ax.transAxes, ha="right", va="center", color=colour)
+
+
+def _styles() -> Iterator[str]:
+    """Line styles that change once the colours are used up."""
+    for style in ("-", "--", ":", "-."):
+        yield from [style] * len(COLOURS)
 
 
 def plot_core_load(data: CoreLoad, path: str | Path) -> None:
@@ -180,13 +210,15 @@ def plot_core_load(data: CoreLoad, path: str | Path) -> None:
         ax.tick_params(which="minor", length=0)
         ax.set_xticks(range(0, columns, max(1, columns // 8)))
         ax.set_yticks(range(0, rows, max(1, rows // 8)))
-        if data.layers and used.size <= 160:
-            for (i, j), share in np.ndenumerate(used):
-                if np.isfinite(share):
-                    ax.text(j, i, data.layers[i][j], ha="center", va="center", fontsize=6,
-                            color="white" if share > 0.6 else "black")  # fmt: skip
+        numbers = _numbered(data.layers) if used.size <= 1024 else {}
+        for (i, j), share in np.ndenumerate(used):
+            if numbers and np.isfinite(share):
+                held = [numbers[name] for name in data.layers[i][j].split("\n") if name]
+                ax.text(j, i, _ranges(held), ha="center", va="center", fontsize=7 if columns <= 16 else 5,
+                        color="white" if share > 0.6 else "black")  # fmt: skip
         ax.set_title(f"{data.chip}: {data.limit} used, {len(taken)} of {used.size} cores (grey: idle)")
-        ax.set_xlabel("core column")
+        key = "   ".join(f"{k} {name}" for name, k in numbers.items())
+        ax.set_xlabel("\n".join(["core column", *textwrap.wrap(key, int(14 * width))]))
         ax.set_ylabel("core row")
         ax.figure.colorbar(shown, ax=ax, label="% of the limit", shrink=0.8)
         hist.set_box_aspect(float(np.clip(width * 0.8 * rows / columns / 1.8, 0.7, 2.0)))
@@ -197,6 +229,20 @@ def plot_core_load(data: CoreLoad, path: str | Path) -> None:
         hist.set_xlabel(f"% of {data.limit}")
         hist.set_ylabel("cores in use")
         hist.yaxis.get_major_locator().set_params(integer=True)
+
+
+def _numbered(layers: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Layers by their number, in order of appearance; cells may hold several, one a line."""
+    names = [name for row in layers for cell in row for name in cell.split("\n") if name]
+    return {name: k for k, name in enumerate(sorted(dict.fromkeys(names)), 1)}
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """1, 2, 3 as 1-3."""
+    found = sorted(numbers)
+    if len(found) > 2 and found[-1] - found[0] == len(found) - 1:
+        return f"{found[0]}–{found[-1]}"
+    return " ".join(map(str, found))
 
 
 def plot_energy(data: EnergyParts, path: str | Path) -> None:
@@ -213,27 +259,29 @@ def plot_energy(data: EnergyParts, path: str | Path) -> None:
             width = np.array([data.joules[n].get(part, 0.0) for n in names]) * factor
             ax.barh(names, width, left=left, color=colour, edgecolor="white", lw=0.6, label=part, height=0.62)
             for i, w in enumerate(width):
-                if w > 0.07 * most * factor:
-                    ax.text(
-                        left[i] + w / 2, i, f"{w:.3g}", ha="center", va="center", fontsize=7, color="white"
-                    )
+                if w > 0.05 * most * factor:
+                    ax.text(left[i] + w / 2, i, f"{w:.3g}", ha="center", va="center", fontsize=7,
+                            color="black" if colour in LIGHT else "white")  # fmt: skip
             left += width
         for i, n in enumerate(names):
             low, high = data.low.get(n), data.high.get(n)
             text, end = f"{left[i]:.3g} {prefix}J", left[i]
-            if low is not None and high is not None:
+            if low is not None and high is not None and f"{low:.3g}" != f"{high:.3g}":
                 reach = [[max(left[i] - low * factor, 0)], [max(high * factor - left[i], 0)]]
                 ax.errorbar(left[i], i + 0.38, xerr=reach, color="0.15", capsize=3, lw=1)
                 text, end = f"{text} ({low * factor:.3g} to {high * factor:.3g})", max(left[i], high * factor)
             ax.text(end + 0.015 * most * factor, i, text, va="center", fontsize=8)
-        ax.set_xlim(0, 1.42 * most * factor)
+        ax.set_xlim(0, 1.38 * most * factor)
         ax.invert_yaxis()
         ax.set_xlabel(f"energy per {data.per} ({prefix}J)")
         ax.set_title("Energy by part", pad=24)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(len(parts), 6), fontsize=7, handlelength=1.0,
                   columnspacing=1.2, borderaxespad=0.2)  # fmt: skip
         if data.source:
-            ax.figure.text(0.995, 0.005, data.source, ha="right", va="bottom", fontsize=6, color="0.45")
+            ax.figure.supxlabel(
+                "\n".join(line for part in data.source.split("\n") for line in textwrap.wrap(part, 120)),
+                x=0.01, ha="left", fontsize=6, color="0.45",
+            )  # fmt: skip
 
 
 def plot_accuracy(data: StepAccuracy, path: str | Path) -> None:
@@ -245,16 +293,26 @@ def plot_accuracy(data: StepAccuracy, path: str | Path) -> None:
         for colour, marker, (name, row) in zip(_cycle(), "osD^vPX" * 9, data.accuracy.items()):
             t = sorted(row)
             ax.plot(t, [100 * row[k] for k in t], marker=marker, ms=4.5, lw=1.3, color=colour, label=name)
-        ax.set_xscale("log", base=2)
-        ax.set_xticks(steps, [str(t) for t in steps])
+        if all(t & (t - 1) == 0 for t in steps):
+            ax.set_xscale("log", base=2)
+        named = steps if len(steps) <= 12 else [t for t in steps if t & (t - 1) == 0 or t == steps[-1]]
+        ax.set_xticks(named, [str(t) for t in named])
         ax.minorticks_off()
         for style, (name, level) in zip(("--", ":", "-.") * 9, data.levels.items()):
             ax.axhline(100 * level, color="0.35", ls=style, lw=1.0, label=f"{name}: {100 * level:.2f} %")
-        ax.set_xlabel("time steps T")
+        ax.set_xlabel(data.steps)
         ax.set_ylabel(f"{data.measure} (%)")
         ax.grid(axis="y", color="0.92")
         ax.legend(loc="best", fontsize=8)
-        ax.set_title(f"{data.measure[:1].upper()}{data.measure[1:]} against time steps")
+        ax.set_title(data.title or f"{data.measure[:1].upper()}{data.measure[1:]} against time steps")
+
+
+def require() -> None:
+    """Raise MissingExtra where matplotlib is missing."""
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise MissingExtra("matplotlib", "neuromorphic", "drawing pictures")
 
 
 @contextmanager

@@ -15,17 +15,18 @@ from trine.compilers.examples import Examples
 from trine.compilers.graph import Array, Graph, Tensor
 from trine.compilers.onnx_reader import read_onnx
 from trine.compilers.target import Progress, silent
-from trine.devices import NeuroChip
+from trine.devices import NeuroChip, load_device
 from trine.devices.errors import AnswerIsNo, InputError
+from trine.neuromorphic.chips.form import form_of
+from trine.neuromorphic.chips.proof import costs, labels_of, mapped, shown
 from trine.neuromorphic.conversion.code import Line
 from trine.neuromorphic.conversion.convert import draw_samples, spread
 from trine.neuromorphic.conversion.network_file import load_network
-from trine.neuromorphic.conversion.proving import fit_of, parities, priced, scored
+from trine.neuromorphic.conversion.proving import fit_of, parities, scored
 from trine.neuromorphic.conversion.quantised import QuantisedNetwork
 from trine.neuromorphic.conversion.running import Run, Simulator, native, run_spiking
-from trine.neuromorphic.conversion.spiking import Spiking, spiking
+from trine.neuromorphic.conversion.spiking import Spiking
 from trine.neuromorphic.conversion.writing import mapping_json, schedule_of
-from trine.neuromorphic.mapping import map_net
 from trine.neuromorphic.net import SpikingNet
 from trine.neuromorphic.net_file import load_net
 from trine.neuromorphic.target import NeuromorphicOptions
@@ -53,7 +54,10 @@ def load(deployment: Deployment) -> Loaded:
     network = load_network(deployment.artifact("quantised_network"))
     stored = load_net(deployment.artifact("spiking_net"))
     made = feeding(stored, json.loads(deployment.artifact("schedule").read_text(encoding="utf-8")))
-    again = spiking(network, made.scheme, made.lag, stored.dt_s, stored.arithmetic)
+    chip = load_device(str(deployment.artifact("device")))
+    if not isinstance(chip, NeuroChip):
+        raise InputError(f"{deployment.folder}: {chip.name} is no neuromorphic chip")
+    again = form_of(chip).spike(network, made.scheme, made.lag, stored.dt_s, stored.arithmetic)
     if schedule_of(again) != schedule_of(made) or different(again.net, stored):
         raise AnswerIsNo(
             f"{deployment.folder}: network.npz or schedule.json is not what this Trine makes of quantised.npz (made by "
@@ -114,20 +118,19 @@ def simulate(
     opened = Examples.open(data, loaded.inputs)
     chosen = spread(opened.count, limit)
     sample = draw_samples(loaded.graph, opened, len(chosen))
-    ran = run_spiking(
-        loaded.spiking, loaded.network, loaded.network.encode(sample), simulator or native(), progress
-    )
-    mapping = map_net(
-        loaded.spiking.net, device, ran.events.rates(), max_chips=options.chips, seed=options.seed
-    )
+    whole = loaded.network.encode(sample)
+    ran = run_spiking(loaded.spiking, loaded.network, whole, simulator or native(), progress)
+    mapping = mapped(loaded.spiking, device, ran.events, options.chips, options.seed)
     mapping.check()
     found = parities(loaded.spiking, ran)
     if not all(p.ok for p in found):
         raise AnswerIsNo(
             f"parity broken: {found[0].differing} of {found[0].values} values differ; {found[0].against}"
         )
-    cost, missing, notes = priced(loaded.spiking, mapping, ran, device, options.duty)
+    cost, missing, notes = costs(loaded.spiking, mapping, ran, device, options.duty)
     scores = scored(loaded.graph, sample, ran.spiking, opened, chosen)
+    labels = labels_of(opened, chosen)
+    found, scores = shown(loaded.spiking, loaded.network, whole, ran, device, scores, labels)
     return {
         **deployment.record,
         "fit": [f.as_json() for f in fit_of(mapping, device)],
@@ -151,7 +154,6 @@ def simulate(
 def layers_json(ran: Run, loaded: Loaded) -> dict[str, Any]:
     """By layer: spikes an example, spikes a neuron and step of its window, counts that differ from the quantised."""
     examples = ran.events.examples
-    window = loaded.spiking.levels or 1
     found = {}
     for layer in loaded.network.layers:
         counts = ran.layers[layer.name]
@@ -159,7 +161,7 @@ def layers_json(ran: Run, loaded: Loaded) -> dict[str, Any]:
         found[layer.name] = {
             "differing": counts.differing, "values": counts.values, "largest": counts.largest,
             "spikes_an_example": ran.events.populations[layer.name].spikes / examples,
-            "rate": ran.events.populations[layer.name].spikes / (examples * size * window),
+            "rate": ran.events.populations[layer.name].spikes / (examples * size * (layer.levels or 1)),
             "silent_neurons": counts.silent_neurons,
         }  # fmt: skip
     return found
@@ -200,9 +202,7 @@ def verify(deployment: Deployment, device: NeuroChip, options: NeuromorphicOptio
     found = parities(loaded.spiking, ran)
     if not all(p.ok for p in found):
         raise AnswerIsNo(f"parity broken: {found[0].differing} of {found[0].values} values differ")
-    mapping = map_net(
-        loaded.spiking.net, device, ran.events.rates(), max_chips=options.chips, seed=options.seed
-    )
+    mapping = mapped(loaded.spiking, device, ran.events, options.chips, options.seed)
     mapping.check()
     return {
         "files": files,

@@ -10,6 +10,7 @@ import snntorch
 import torch
 from torch.nn import functional
 
+from trine.neuromorphic.conversion.layers import Term
 from trine.neuromorphic.net import INPUT, Array, Projection, SpikingNet
 from trine.neuromorphic.timing import arrivals
 
@@ -76,7 +77,7 @@ class SnnTorchNet(torch.nn.Module):  # type: ignore[misc]  # torch is untyped to
             elif t + lead >= self.lag[q.name]:
                 message = sent[q.source][t + lead - self.lag[q.name]]
                 message = message if q.graded else (message != 0).to(self.dtype)
-                total = total + _apply(q, self.weights[_key(q.name)], message, shape)
+                total = total + deliver(q, self.weights[_key(q.name)], message, shape)
         return total
 
     def _advance(
@@ -129,12 +130,14 @@ def _layer(
     return layer, {**rest, "gain": tensor(gain), "drive": tensor(drive)}
 
 
-def _apply(q: Projection, weight: torch.Tensor, x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """One projection's sums, [batch, *shape]."""
+def deliver(
+    q: Projection | Term, weight: torch.Tensor, x: torch.Tensor, shape: tuple[int, ...]
+) -> torch.Tensor:
+    """Sums of one projection of messages x [batch, *source], [batch, *shape]."""
     if q.kind == "dense":
         return functional.linear(x.flatten(1), weight).reshape(-1, *shape)
     if q.kind == "identity":
-        return x.reshape(-1, *shape) * (weight.reshape(shape) if weight.numel() > 1 else weight.reshape(()))
+        return x.reshape(-1, *shape) * (weight.reshape(shape) if weight.numel() == np.prod(shape) else weight)
     axes = len(shape) - 1
     pads = tuple(q.attributes.get("pads", (0,) * 2 * axes))
     # torch pads the last axis first

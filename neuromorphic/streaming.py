@@ -93,13 +93,14 @@ class Stream:
 
 @dataclass(frozen=True)
 class Record:
-    """A recording: signal [samples, channels] in the units of its header, reference beats in seconds."""
+    """A recording: signal [samples, channels] in the units of its header, reference beats in seconds and by symbol."""
 
     name: str
     signal: Real
     rate_hz: float
     channels: tuple[str, ...]
     beats_s: Real
+    symbols: tuple[str, ...] = ()
 
 
 def read_record(path: str | Path, seconds: float | None = None, start_s: float = 0.0) -> Record:
@@ -122,10 +123,12 @@ def read_record(path: str | Path, seconds: float | None = None, start_s: float =
         marks = wfdb.rdann(str(where), "atr", sampfrom=first, sampto=last, shift_samps=True)
     except (OSError, ValueError, IndexError) as error:
         raise InputError(f"{where}: cannot be read as a WFDB record: {error}") from None
-    beats = (
-        np.array([s for s, symbol in zip(marks.sample, marks.symbol) if symbol in BEATS], np.float64) / rate
+    found = [(s, symbol) for s, symbol in zip(marks.sample, marks.symbol) if symbol in BEATS]
+    beats = np.array([s for s, _ in found], np.float64) / rate
+    symbols = tuple(str(symbol) for _, symbol in found)
+    return Record(
+        where.name, np.asarray(read.p_signal, np.float64), rate, tuple(read.sig_name), beats, symbols
     )
-    return Record(where.name, np.asarray(read.p_signal, np.float64), rate, tuple(read.sig_name), beats)
 
 
 @dataclass(frozen=True)

@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from trine.compilers.battery_life import Duty
 from trine.compilers.examples import Examples
 from trine.compilers.graph import Graph
 from trine.compilers.report import Artifact, Fit, PassReceipt
-from trine.compilers.target import Job, Pass, Proof
+from trine.compilers.target import Job, NetworkTarget, Pass, Proof
 from trine.devices import Device, NeuroChip
 from trine.devices.errors import InputError
+from trine.neuromorphic.chips.form import form_of, refusal, scheme_problem, spike_net
+from trine.neuromorphic.chips.free import state_fit
+from trine.neuromorphic.chips.proof import costs, labels_of, mapped, shown
+from trine.neuromorphic.chips.stages import stages
 from trine.neuromorphic.conversion.convert import (
     ConversionOptions,
     Converted,
     draw_samples,
-    quantise,
-    spike,
+    drawn_labels,
     spread,
 )
 from trine.neuromorphic.conversion.network_file import save_network
-from trine.neuromorphic.conversion.proving import fit_of, parities, priced, scored
+from trine.neuromorphic.conversion.proving import fit_of, scored
 from trine.neuromorphic.conversion.receipts import receipts
 from trine.neuromorphic.conversion.running import run_spiking
 from trine.neuromorphic.conversion.spiking import Spiking
@@ -35,25 +39,27 @@ from trine.neuromorphic.conversion.writing import (
     write_nir_file,
     write_vectors,
 )
-from trine.neuromorphic.mapping import Mapping, map_net
+from trine.neuromorphic.finetune.options import FineTuning
+from trine.neuromorphic.finetune.tuning import fine_tune
+from trine.neuromorphic.mapping import Mapping
 from trine.neuromorphic.net_file import save_net
 
 PARITY_EXAMPLES = 3000
 RECEIPT_EXAMPLES = 512
 VECTORS = 64
-GRADED_CHIPS = ("loihi2",)  # graded spikes: the chip's maker, 2021 brief on Loihi 2
-CHIPS = ("loihi1", "loihi2", "spinnaker2")  # chips whose neuron the schemes are written for
 
 
 @dataclass(frozen=True)
 class NeuromorphicOptions:
-    """What a user may choose: the conversion's options, chips at most, examples for parity, battery and duty."""
+    """What a user may choose: the conversion's options, chips at most, examples for parity, battery and duty, and
+    whether weights are trained through the spikes."""
 
     conversion: ConversionOptions = field(default_factory=ConversionOptions)
     chips: int = 1
     parity_examples: int = PARITY_EXAMPLES
     duty: Duty | None = None
     seed: int = 0
+    fine_tune: FineTuning | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class NeuromorphicProgram:
 
     converted: Converted
     mapping: Mapping | None = None
+    tuning: dict[str, Any] | None = None
 
     @property
     def spiking(self) -> Spiking:
@@ -75,6 +82,8 @@ def options_of(job: Job) -> NeuromorphicOptions:
     """The job's options, or the defaults; the scheme's own checks included."""
     options = job.options if isinstance(job.options, NeuromorphicOptions) else NeuromorphicOptions()
     options.conversion.check()
+    if options.fine_tune is not None:
+        options.fine_tune.check()
     return options
 
 
@@ -91,10 +100,11 @@ def quantise_pass(
     """float32 -> counts in T levels, whole weights, biases and thresholds."""
     if examples is None:
         raise InputError("thresholds come from examples: give --data CALIB.npz")
-    options = options_of(job).conversion
-    refuse(options, job.device)
+    options, chip = options_of(job).conversion, chip_of(job)
+    refuse(options, chip)
     samples = draw_samples(program, examples, options.calibration_examples)
-    made = quantise(program, samples, options, job.progress)
+    made = form_of(chip).quantise(program, samples, options, job.progress, chip)
+    made = replace(made, labels=drawn_labels(examples, options.calibration_examples))
     network = made.network
     weights = sum(s.weight.size for layer in network.layers for s in layer.synapses)
     top = "no upper end" if network.levels is None else f"T = {network.levels}"
@@ -111,12 +121,27 @@ def quantise_pass(
     return NeuromorphicProgram(made), PassReceipt("quantise", changed, details)
 
 
+def fine_tune_pass(
+    program: NeuromorphicProgram, job: Job, examples: Examples | None
+) -> tuple[NeuromorphicProgram, PassReceipt | None]:
+    """Weights, biases and thresholds trained through the spikes, where the job asks for it."""
+    options, chip = options_of(job), chip_of(job)
+    if options.fine_tune is None:
+        return program, None
+    if form_of(chip).name != "scheduled":
+        raise InputError(f"fine-tuning: not written for the neurons of {chip.name}; leave --fine-tune out")
+    tuned = fine_tune(program.converted, options.fine_tune, job.progress)
+    made = replace(program, converted=tuned.converted, tuning=tuned.record)
+    return made, PassReceipt("fine_tune", tuned.summary, tuned.record)
+
+
 def spike_pass(
     program: NeuromorphicProgram, job: Job, examples: Examples | None
 ) -> tuple[NeuromorphicProgram, PassReceipt]:
     """Counts -> spikes in time, in the chip's integer neurons."""
     options = options_of(job).conversion
-    made = replace(program, converted=spike(program.converted, tick_s(chip_of(job))))
+    chip = chip_of(job)
+    made = replace(program, converted=spike_net(form_of(chip), program.converted, tick_s(chip)))
     net = made.spiking.net
     changed = (
         f"scheme {options.scheme}: {net.neurons:,} neurons, {made.spiking.steps} steps an inference, "
@@ -131,8 +156,8 @@ def map_pass(
     """Populations to cores, at the rates that a few examples cause."""
     made, options = program.converted, options_of(job)
     few = {name: x[:64] for name, x in made.samples.items()}
-    rates = run_spiking(program.spiking, made.network, made.network.encode(few)).events.rates()
-    mapping = map_net(program.spiking.net, chip_of(job), rates, max_chips=options.chips, seed=options.seed)
+    events = run_spiking(program.spiking, made.network, made.network.encode(few)).events
+    mapping = mapped(program.spiking, chip_of(job), events, options.chips, options.seed)
     if mapping.violations:
         changed = f"does not fit: {len(mapping.violations)} limits broken"
     else:
@@ -147,32 +172,29 @@ def tick_s(chip: NeuroChip) -> float:
     return 1e-3 if figure is None else float(figure.si_value)
 
 
-def refuse(options: ConversionOptions, chip: Device) -> None:
+def refuse(options: ConversionOptions, chip: NeuroChip) -> None:
     """Raise InputError where the chip lacks what the scheme needs."""
-    if options.scheme == "sigma_delta" and chip.name not in GRADED_CHIPS:
-        raise InputError(
-            f"scheme sigma_delta sends graded spikes, which {chip.name} does not have; use --scheme exact or rate, or "
-            f"compile for {', '.join(GRADED_CHIPS)}"
-        )
+    problem = scheme_problem(chip, options)
+    if problem is not None:
+        raise InputError(problem)
 
 
-class NeuromorphicTarget:
+class NeuromorphicTarget(NetworkTarget):
     """The neuromorphic pillar's `Target`."""
 
     name = "neuromorphic"
     needs_data = True
     passes: Sequence[Pass] = (
         Pass("quantise", quantise_pass),
+        Pass("fine_tune", fine_tune_pass),
         Pass("spike", spike_pass),
         Pass("map", map_pass),
     )
 
     def obstacles(self, graph: Graph, device: Device) -> list[str]:
         """Nodes without a spiking form, and chips whose neuron no scheme is written for."""
-        found = obstacles(graph)
-        if device.name not in CHIPS:
-            found.append(f"{device.name}: conversion writes spiking nets for {', '.join(CHIPS)} only")
-        return found
+        why = refusal(device) if isinstance(device, NeuroChip) else f"{device.name} is no neuromorphic chip"
+        return [*([] if why is None else [why]), *obstacles(graph)]
 
     def emit(self, program: NeuromorphicProgram, job: Job, folder: Path) -> list[Artifact]:
         """Write the spiking net, the quantised network, the float graph, schedule, mapping, receipts and, where NIR
@@ -183,11 +205,13 @@ class NeuromorphicTarget:
         save_net(program.spiking.net, folder / "network.npz")
         save_network(made.network, folder / "quantised.npz")
         (folder / "float.onnx").write_bytes(write_onnx(made.graph).SerializeToString(deterministic=True))
-        few = {
-            name: x[:: max(1, len(x) // RECEIPT_EXAMPLES)][:RECEIPT_EXAMPLES]
-            for name, x in made.samples.items()
-        }
-        write_json(folder / "receipts.json", receipts(made, few).as_json())
+        every = max(1, len(next(iter(made.samples.values()))) // RECEIPT_EXAMPLES)
+        few = {name: x[::every][:RECEIPT_EXAMPLES] for name, x in made.samples.items()}
+        labels = None if made.labels is None else made.labels[::every][:RECEIPT_EXAMPLES]
+        plain = not form_of(chip_of(job)).answers_in_spikes
+        write_json(
+            folder / "receipts.json", receipts(made, few, labels).as_json() if plain else stages(made, few)
+        )
         write_json(folder / "schedule.json", schedule_of(program.spiking))
         artifacts = [
             Artifact("network.npz", "spiking_net"),
@@ -199,6 +223,9 @@ class NeuromorphicTarget:
         if program.mapping is not None:
             write_json(folder / "mapping.json", mapping_json(program.mapping))
             artifacts.append(Artifact("mapping.json", "mapping"))
+        if program.tuning is not None:
+            write_json(folder / "fine_tuning.json", program.tuning)
+            artifacts.append(Artifact("fine_tuning.json", "fine_tuning"))
         whole = {k: v[:VECTORS] for k, v in made.network.encode(few).items()}
         write_vectors(made.network, whole, folder / "vectors.npz")
         return [*artifacts, Artifact("vectors.npz", "vectors"), *write_nir_file(program.spiking.net, folder)]
@@ -215,12 +242,19 @@ class NeuromorphicTarget:
             return Proof((), fit, ())
         sample = draw_samples(made.graph, examples, options.parity_examples)
         whole = made.network.encode(sample)
+        if form_of(chip_of(job)).schemes == ("rate",):
+            fit = [*fit, *state_fit(program.spiking, whole, chip_of(job))]
+            if not all(f.ok for f in fit):
+                return Proof((), fit, ())
         ran = run_spiking(program.spiking, made.network, whole, progress=job.progress)
         chosen = spread(examples.count, options.parity_examples)
         scores = scored(made.graph, sample, ran.spiking, examples, chosen)
-        cost, missing, notes = priced(program.spiking, mapping, ran, chip_of(job), options.duty)
+        cost, missing, notes = costs(program.spiking, mapping, ran, chip_of(job), options.duty)
         warnings = [*receipts_warnings(folder), *notes, *mapping.notes]
-        return Proof(parities(program.spiking, ran), fit, cost, missing, scores, warnings)
+        parity, scores = shown(
+            program.spiking, made.network, whole, ran, chip_of(job), scores, labels_of(examples, chosen)
+        )
+        return Proof(parity, fit, cost, missing, scores, warnings)
 
     def remedies(self, program: NeuromorphicProgram, job: Job, fit: Sequence[Fit]) -> list[str]:
         """What would make the network fit: the mapping's remedies first."""

@@ -38,7 +38,7 @@ def depths(least: Mapping[str, int], edges: Iterable[Edge]) -> dict[str, int]:
     raise InputError(
         f"cycle without delay: {' -> '.join([*ring, ring[0]])}; a spike takes a step over each connection, so the "
         f"Delay nodes of this cycle must add up to {len(ring)} steps at least: add one, choose a smaller dt_s, or "
-        "accept slower_cycles=True, which lets every connection of such cycles take one step"
+        "accept slower_cycles=True (--slower-cycles), which lets every connection of such cycles take one step"
     )
 
 

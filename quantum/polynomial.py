@@ -111,13 +111,17 @@ class Polynomial:
                 f"{self.variables} qubits: a full diagonal would take {8 * 2**self.variables / 2**30:,.0f} GiB; "
                 f"at most {DIAGONAL_QUBITS} qubits (use the subspace or the depth-1 engine)"
             )
+        # f(x) sums the coefficients of all subsets of x; five bits at a time that is a product with a 32 x 32 matrix
         values = np.zeros(1 << self.variables)
-        for subset, value in self.spins().items():
-            sign = np.ones(1)
-            for i in range(self.variables):
-                both = (1.0, -1.0) if i in subset else (1.0, 1.0)
-                sign = np.multiply.outer(both, sign).ravel() if len(sign) < len(values) else sign
-            values += value * sign
+        for subset, value in self.terms.items():
+            values[sum(1 << i for i in subset)] = value
+        for start in range(0, self.variables, 5):
+            index = np.arange(1 << min(5, self.variables - start))
+            inside = (index[:, None] & index == index).astype(np.float64)
+            if start == 0:
+                values = (values.reshape(-1, len(index)) @ inside.T).ravel()
+            else:
+                values = np.matmul(inside, values.reshape(-1, len(index), 1 << start)).ravel()
         return values
 
     def restricted(self, fixed: Mapping[int, int]) -> Polynomial:

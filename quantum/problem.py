@@ -77,6 +77,8 @@ class Problem:
     reach. greedy(instance) -> a feasible string by the plain rule a chemist would try first.
     example() -> a small instance with a known answer. sample(generator, qubits) -> a random instance of about so many
     qubits. source: papers. unit: of the cost. display: lines for reading an answer.
+    draw(instance, generator, count) -> strings [count, n], uniform over all that break no constraint; only where
+    `Encoding.feasible` knows fewer constraints than there are and plain redrawing would take too long.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Problem:
     keys: Mapping[str, str] = field(
         default_factory=dict
     )  # schema of an instance: key -> meaning, type and unit
+    draw: Callable[[Any, np.random.Generator, int], Bits] | None = None
 
 
 @cache

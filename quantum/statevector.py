@@ -91,6 +91,14 @@ def controlled(inner: Complex) -> Complex:
     return found
 
 
+def act(unitary: Complex, qubits: tuple[int, ...], tensor: Complex) -> Complex:
+    """A matrix [2^k, 2^k] on k qubits (first least significant) of a state [2] * n whose axis j is qubit n - 1 - j."""
+    n, k = tensor.ndim, len(qubits)
+    axes = [n - 1 - q for q in reversed(qubits)]
+    turned = np.tensordot(unitary.reshape((2,) * (2 * k)), tensor, axes=(range(k, 2 * k), axes))
+    return np.moveaxis(turned, range(k), axes)
+
+
 def run_circuit(circuit: Circuit, state: Complex | None = None) -> Complex:
     """The state [2^n] after a bound circuit from |0...0> or from `state`.
 
@@ -106,8 +114,5 @@ def run_circuit(circuit: Circuit, state: Complex | None = None) -> Complex:
         state[0] = 1
     tensor = state.reshape((2,) * n)  # axis k is qubit n - 1 - k
     for gate in circuit.gates:
-        k = len(gate.qubits)
-        axes = [n - 1 - q for q in reversed(gate.qubits)]
-        unitary = matrix(gate).reshape((2,) * (2 * k))
-        tensor = np.moveaxis(np.tensordot(unitary, tensor, axes=(range(k, 2 * k), axes)), range(k), axes)
+        tensor = act(matrix(gate), gate.qubits, tensor)
     return np.asarray(tensor.reshape(-1) * cmath.exp(I * circuit.global_phase))

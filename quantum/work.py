@@ -29,8 +29,9 @@ class Qaoa:
 class Work:
     """Bound circuits for gate machines, or a polynomial for annealers; `shots` of each.
 
-    qaoa: where the only circuit is QAOA's. options: the provider's own, JSON. Raises InputError for nothing to run,
-    free angles, or shots below one.
+    qaoa: where all circuits but calibrations are QAOA's. options: the provider's own, JSON. scales: for each circuit,
+    how many times longer it is folded once it is in the machine's gates (zero-noise extrapolation); none: 1.
+    Raises InputError for nothing to run, free angles, or shots below one.
     """
 
     shots: int
@@ -39,6 +40,7 @@ class Work:
     qaoa: Qaoa | None = None
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+    scales: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         problems = []
@@ -49,8 +51,14 @@ class Work:
         for k, circuit in enumerate(self.circuits):
             if circuit.parameters:
                 problems.append(f"circuit {k} has free angles: {', '.join(circuit.parameters[:5])}")
+        if self.scales and len(self.scales) != len(self.circuits):
+            problems.append(f"{len(self.scales)} lengths for {len(self.circuits)} circuits")
         if problems:
             raise InputError("; ".join(problems))
+
+    def scale(self, number: int) -> float:
+        """Length of a circuit's folding."""
+        return self.scales[number] if self.scales else 1.0
 
     @property
     def qubits(self) -> int:
@@ -69,6 +77,7 @@ class Work:
             else {"polynomial": polynomial_json(self.qaoa.polynomial), "angles": self.qaoa.angles.as_json()},
             "seed": self.seed,
             "options": dict(self.options),
+            "scales": list(self.scales),
         }
 
     @staticmethod
@@ -82,6 +91,7 @@ class Work:
             None if qaoa is None else Qaoa(polynomial_from(qaoa["polynomial"]), angles_from(qaoa["angles"])),
             data["seed"],
             data["options"],
+            tuple(data["scales"]),
         )
 
     def text(self) -> str:

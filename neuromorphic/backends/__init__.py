@@ -1,5 +1,1 @@
-"""Simulators of a spiking net behind one verb: native, snntorch, lava."""
-
-from trine.neuromorphic.backends.simulate import BACKENDS, simulate
-
-__all__ = ["BACKENDS", "simulate"]
+"""Simulators of a spiking net behind one verb, `simulate.simulate`: native, snntorch, lava, sanafe."""

@@ -6,22 +6,18 @@ hangs where one of them fails.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trine.devices.errors import TrineError
 from trine.neuromorphic.backends import lava_job
+from trine.neuromorphic.backends import worker as worker_process
 from trine.neuromorphic.backends.lava_environment import python
+from trine.neuromorphic.backends.worker import WorkerFailed
 from trine.neuromorphic.engine.connect import from_last
 from trine.neuromorphic.engine.definition import collected
 from trine.neuromorphic.engine.result import Probes, Result, inputs_of, probes_of
@@ -37,12 +33,6 @@ STATES = {
 }
 TIME_LIMIT_S = 600.0
 JOBS_A_WORKER = 20  # samples one worker takes; the time limit is a worker's
-
-
-class WorkerFailed(TrineError):
-    """The worker died, hung or answered nonsense; nothing of it is left running."""
-
-    exit_code = 1
 
 
 def run(
@@ -107,63 +97,8 @@ def seconds_for(
 def call_worker(
     interpreter: Path, arguments: Sequence[str], time_limit_s: float, worker: Path = WORKER
 ) -> str:
-    """Run the worker in a process group of its own and end whatever of the group is left; its stderr.
-
-    Its standard input is a pipe that closes when this process ends, however it ends: then the worker ends its group.
-
-    Raises WorkerFailed when it exceeds the limit or exits with an error.
-    """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {
-        "OMP_NUM_THREADS": "1"
-    }
-    with tempfile.TemporaryFile() as log:
-        child = subprocess.Popen(
-            [str(interpreter), "-I", str(worker), *arguments],
-            stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True,
-        )  # fmt: skip
-        try:
-            code = child.wait(timeout=time_limit_s)
-        except subprocess.TimeoutExpired:
-            raise WorkerFailed(
-                f"lava did not finish within {time_limit_s:g} s; its processes are ended"
-            ) from None
-        finally:
-            _end_group(child)
-            if child.stdin:
-                child.stdin.close()
-        log.seek(0)
-        said = log.read().decode(errors="replace")
-    if code != 0:
-        raise WorkerFailed(f"lava's worker ended with code {code}: {_last_line(said)}")
-    return said
-
-
-def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """Ask the group to end, so that its shared memory is freed, then end it."""
-    for sign, patience in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 5.0)):
-        try:
-            os.killpg(child.pid, sign)
-        except (ProcessLookupError, PermissionError):
-            break
-        until = time.monotonic() + patience
-        while time.monotonic() < until and _group_lives(child):
-            time.sleep(0.02)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(timeout=5)
-
-
-def _group_lives(child: subprocess.Popen[bytes]) -> bool:
-    child.poll()
-    try:
-        os.killpg(child.pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def _last_line(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it said nothing"
+    """lava's worker on jobs and results by turns; its stderr. Raises WorkerFailed."""
+    return worker_process.call_worker("lava", interpreter, worker, arguments, time_limit_s)[1]
 
 
 def read_answer(path: Path) -> dict[str, Any]:

@@ -49,9 +49,8 @@ def _population_problems(net: SpikingNet, p: Population) -> list[str]:
         return [f"{where}: neuron {p.neuron}"]
     q, found = neuron(p.neuron).values(p.parameters, True, net.dt_s), []
     if p.neuron in LIFS:
-        if p.reset != "zero" and p.neuron != "LI":
-            found.append(f"{where}: reset {p.reset!r}, only to zero")
-        found += [f"{where}: {k}" for k in ("integrate_steps", "refractory_steps") if np.any(q.get(k, 0))]
+        if np.any(q.get("refractory_steps", 0)):
+            found.append(f"{where}: refractory_steps")
         if np.any(q["v_initial"]) and np.any(q["reset_interval"]):
             found.append(f"{where}: a reset by schedule to anything but 0")
         if p.neuron == "LI" and net.out_of(p.name):
@@ -70,12 +69,13 @@ def _projection_problems(net: SpikingNet, p: Projection) -> list[str]:
         w = windows(p, net.population(p.source).shape, net.population(p.target).shape)
         axes = len(net.population(p.source).shape) - 1
         pads = tuple(p.attributes.get("pads", (0,) * 2 * axes))
-        if pads[:axes] != pads[axes:]:
-            found.append(f"{where}: padding {pads} differs at the two ends")
-        if max(*w.kernel, *w.pad) > 127:
+        apart = [abs(b - e) for b, e in zip(pads[:axes], pads[axes:])]
+        if any(n % d for n, d in zip(apart, w.dilation[2 - axes :])):
+            found.append(f"{where}: padding {pads} differs at the two ends by no multiple of the dilation")
+        if max(*w.kernel, *w.pad, *pads) > 127:
             found.append(f"{where}: kernel or padding above 127, which lava's 8-bit integers wrap")
-        if p.weight_exponent < 0:
-            found.append(f"{where}: a convolution with a negative exponent")
+        if p.weight_exponent < 0 and np.any(weight.astype(np.int64) % (1 << -p.weight_exponent)):
+            found.append(f"{where}: a convolution with a negative exponent that drops bits of its weights")
     else:
         low, high = int(weight.min()), int(weight.max())
         mixed = low < 0 < high
@@ -140,6 +140,7 @@ def _population(net: SpikingNet, p: Population, arrays: dict[str, Array]) -> dic
         given = {k: direct[k] for k in ("du", "dv", "bias_mant", "bias_exp", "vth")} | {
             "v": direct["v_initial"]
         }
+        made["phases"] = phases_of(p, q)
         if np.any(q["reset_interval"]):
             given |= {k: q[k] for k in ("reset_interval", "reset_offset")}
     elif p.neuron == "SigmaDelta":
@@ -158,6 +159,26 @@ def _population(net: SpikingNet, p: Population, arrays: dict[str, Array]) -> dic
     return made
 
 
+def evened(p: Projection, weight: Array, dilation: tuple[int, int]) -> tuple[Array, tuple[int, int]]:
+    """A kernel [..., rows, columns] whose padding is the same at both ends: the larger one, and zeros in the kernel."""
+    given = tuple(p.attributes.get("pads", ()))
+    axes = len(given) // 2
+    ends = [(0, 0)] * (2 - axes) + [(given[i], given[axes + i]) for i in range(axes)]
+    more = [(max(e - b, 0) // d, max(b - e, 0) // d) for (b, e), d in zip(ends, dilation)]
+    return np.pad(weight, [(0, 0), (0, 0), *more]), (max(ends[0]), max(ends[1]))
+
+
+def phases_of(p: Population, q: Mapping[str, Any]) -> dict[str, Any]:
+    """Reset and phases beyond lava's own LIF, as the worker's `add_phases` reads them."""
+    start, takes, fires = (int(np.max(q[k])) for k in ("start", "integrate_steps", "fire_steps"))
+    made: dict[str, Any] = {} if p.reset == "zero" or p.neuron == "LI" else {"reset": p.reset}
+    if takes:
+        made |= {"takes": (start, start + takes), "fires": (start + takes - 1, start + takes - 1 + fires)}
+    elif start:
+        made |= {"takes": (start, -1), "fires": (start, -1)}
+    return made
+
+
 def _dense(name: str, source: str, target: str, exponent: int, graded: bool, delay: int) -> dict[str, Any]:
     return {
         "name": name, "source": source, "target": target, "kind": "dense", "exponent": exponent, "graded": graded,
@@ -173,7 +194,10 @@ def _projection(net: SpikingNet, p: Projection, source: str, arrays: dict[str, A
         w = windows(p, before, after)
         if p.kind == "pool":
             weight = np.broadcast_to(weight.reshape(()), (before[0], 1, *w.kernel))
-        kernel = shift(weight.reshape(*weight.shape[:2], *w.kernel), p.weight_exponent).transpose(0, 2, 3, 1)
+        weight, pads = evened(
+            p, shift(weight.reshape(*weight.shape[:2], *w.kernel), p.weight_exponent), w.dilation
+        )
+        kernel = weight.transpose(0, 2, 3, 1)
         if len(before) == 2:
             kernel = kernel.transpose(0, 2, 1, 3)
         arrays[f"weight:{p.name}"] = np.ascontiguousarray(kernel[:, ::-1, ::-1, :]).astype(np.int32)
@@ -183,7 +207,7 @@ def _projection(net: SpikingNet, p: Projection, source: str, arrays: dict[str, A
 
         return {
             "name": p.name, "source": source, "target": p.target, "kind": "conv", "graded": p.graded,
-            "stride": pair(w.stride), "padding": pair(w.pad), "dilation": pair(w.dilation), "groups": w.group,
+            "stride": pair(w.stride), "padding": pair(pads), "dilation": pair(w.dilation), "groups": w.group,
         }  # fmt: skip
     if p.kind == "identity":
         weight = np.diag(np.broadcast_to(weight.reshape(-1), net.population(p.target).size))

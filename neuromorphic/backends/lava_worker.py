@@ -5,7 +5,8 @@
 Imports NumPy and lava only, never Trine: it runs in lava's own environment, on Python 3.10 to 3.13.
 
 JOB.npz: "header" (JSON: format, steps, timed, populations, projections, probes) and the arrays it names.
-  populations: [{name, neuron: Input|LIF|SigmaDelta|RF|Wire, shape, parameters}], parameters as lava's.
+  populations: [{name, neuron: Input|LIF|SigmaDelta|RF|Wire, shape, parameters, phases}], parameters as lava's, phases
+  as `add_phases` reads them.
   projections: [{name, source, target, kind: dense|conv, graded; dense: exponent, delay; conv: stride, padding,
   dilation, groups}]; arrays "weight:NAME" (dense (out, in); conv (C_out, kW, kH, C_in/groups), already flipped),
   "input:NAME" (steps, *shape).
@@ -84,6 +85,8 @@ def import_lava() -> dict[str, Any]:
                 ("Source", "proc.io.source", "RingBuffer"),
                 ("LIF", "proc.lif.process", "LIF"),
                 ("LIFReset", "proc.lif.process", "LIFReset"),
+                ("LIFModel", "proc.lif.models", "PyLifModelBitAcc"),
+                ("LIFResetModel", "proc.lif.models", "PyLifResetModelBitAcc"),
                 ("Monitor", "proc.monitor.process", "Monitor"),
                 ("RF", "proc.rf.process", "RF"),
                 ("ActivationMode", "proc.sdn.process", "ActivationMode"),
@@ -99,7 +102,42 @@ def import_lava() -> dict[str, Any]:
     # Kernel, stride, padding... are kept as int8 and overflow with NumPy 2 for spatial sizes above 127; exact as int64.
     for name in ("kernel_size", "stride", "padding", "dilation", "groups"):
         setattr(convolution, name, kind(getattr(convolution, name).cls, np.int64, precision=32))
+    add_phases(found["LIFModel"])
+    add_phases(found["LIFResetModel"])
     return found
+
+
+def add_phases(model: Any) -> None:
+    """Give lava's bit-accurate LIF what NxTF's two compartments do: reset by subtraction, and phases.
+
+    A process made with `reset`, `takes` or `fires` (first step and the one after the last, from 0; -1: no end) has
+    them; all others run lava's own methods. Synapses, currents, decays, bias and threshold stay lava's.
+    """
+    integrate, activate, clear = model.subthr_dynamics, model.spiking_activation, model.reset_voltage
+
+    def within(self: Any, phase: str) -> bool:
+        first, end = self.proc_params.get(phase, (0, -1))
+        now = self.time_step - 1
+        return bool(now >= first and (end < 0 or now < end))
+
+    def subthr_dynamics(self: Any, activation_in: Any) -> None:
+        if within(self, "takes"):
+            integrate(self, activation_in)
+
+    def spiking_activation(self: Any) -> Any:
+        spikes = activate(self)
+        return spikes if within(self, "fires") else np.zeros_like(spikes)
+
+    def reset_voltage(self: Any, spike_vector: Any) -> None:
+        reset = self.proc_params.get("reset", "zero")
+        if reset == "zero":
+            clear(self, spike_vector)
+        elif reset == "subtraction":
+            self.v[spike_vector] -= np.broadcast_to(self.effective_vth, self.v.shape)[spike_vector]
+
+    model.subthr_dynamics = subthr_dynamics
+    model.spiking_activation = spiking_activation
+    model.reset_voltage = reset_voltage
 
 
 def build_population(lava: Any, p: Any, data: Any) -> tuple[Any, Any, Any]:
@@ -112,7 +150,12 @@ def build_population(lava: Any, p: Any, data: Any) -> tuple[Any, Any, Any]:
         return process, None, process.s_out
     if p["neuron"] == "LIF":
         kind = lava["LIFReset"] if q.get("reset_interval") else lava["LIF"]
-        process = kind(shape=shape, **q)
+        threshold = q.pop("vth")
+        process = kind(shape=shape, vth=np.max(threshold), **q)
+        for name, value in p.get("phases", {}).items():
+            process.proc_params[name] = value
+        if np.ndim(threshold):
+            process.vth.shape, process.vth.init = shape, threshold
     elif p["neuron"] == "SigmaDelta":
         q["act_mode"] = lava["ActivationMode"].RELU if q.pop("relu") else lava["ActivationMode"].UNIT
         process = lava["SigmaDelta"](shape=shape, **q)

@@ -15,8 +15,9 @@ BACKENDS: Mapping[str, tuple[str, str]] = {
         "trine.neuromorphic.engine.native",
         "Trine's event-driven engine (integer nets), NumPy for real ones",
     ),
-    "snntorch": ("trine.neuromorphic.backends.snntorch", "snnTorch's neurons, real numbers"),
+    "snntorch": ("trine.neuromorphic.backends.snntorch", "snnTorch's neurons, in real numbers"),
     "lava": ("trine.neuromorphic.backends.lava", "lava-nc in its own environment (trine lava setup)"),
+    "sanafe": ("trine.neuromorphic.backends.sanafe", "SANA-FE in an environment of the user's (GPL-3)"),
 }
 
 
@@ -30,8 +31,8 @@ def simulate(
 ) -> Result:
     """Run a net on a simulator. inputs: [batch, steps, *shape] by name; probes as in `engine.run`.
 
-    options: `time_limit_s` for lava. Raises InputError for an unknown backend, for bad input, and for what a
-    simulator cannot express, all obstacles at once; MissingExtra where it is not installed.
+    options: `time_limit_s` for lava and sanafe, `placed` for sanafe. Raises InputError for an unknown backend, for bad
+    input, and for what a simulator cannot express, all obstacles at once; MissingExtra where it is not installed.
     """
     if backend not in BACKENDS:
         raise InputError(f"backend {backend!r} is unknown: {nearest(backend, BACKENDS)}")

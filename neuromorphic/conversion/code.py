@@ -67,3 +67,18 @@ def evenly(counts: Array, steps: int) -> Array:
     """Spike trains [n, steps, *shape] uint8 that spread the spikes evenly."""
     t = np.arange(steps + 1).reshape(1, -1, *([1] * (counts.ndim - 1)))
     return np.diff((2 * t * counts[:, None] + steps) // (2 * steps), axis=1).astype(np.uint8)
+
+
+def first_spikes(counts: Array, steps: int) -> Array:
+    """Spike trains [n, steps, *shape] uint8 of one spike: a count c at step T - c, none for 0."""
+    t = np.arange(steps).reshape(1, -1, *([1] * (counts.ndim - 1)))
+    now = (t == steps - counts[:, None]) & (counts[:, None] > 0)
+    return np.asarray(now, np.uint8)
+
+
+def first_counts(trains: Array) -> Array:
+    """Counts that spike trains [n, steps, *shape] of at most one spike stand for, int64; -1 for more than one."""
+    steps = trains.shape[1]
+    left = np.arange(steps, 0, -1).reshape(1, -1, *([1] * (trains.ndim - 2)))
+    counts = ((trains != 0) * left).sum(axis=1, dtype=np.int64)
+    return np.asarray(np.where((trains != 0).sum(axis=1) > 1, -1, counts))

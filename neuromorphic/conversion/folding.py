@@ -1,14 +1,96 @@
-"""Linear nodes folded into the weights behind them: averages, joins."""
+"""Linear nodes folded into weights: averages, joins, scales, and layers that no ReLU parts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from trine.compilers.graph import Array, Node, Shape
 from trine.compilers.operators.averagepool import divisors
+from trine.devices.errors import InputError
 from trine.neuromorphic.conversion.layers import Term
+
+BASIS: Final = 256  # unit vectors pushed through linear nodes at a time
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A sum of terms plus bias that no ReLU has met yet. bias: broadcasts to the sum's shape."""
+
+    terms: tuple[Term, ...]
+    bias: Array
+
+
+def columns(shape: Shape, forward: Callable[[Array], Array]) -> Array:
+    """The matrix (out, in) of a linear function of values of a shape, found by sending unit vectors forward."""
+    size = int(np.prod(shape))
+    found = []
+    for at in range(0, size, BASIS):
+        unit = np.eye(min(BASIS, size - at), size, at).reshape(-1, *shape)
+        found.append(forward(unit).reshape(len(unit), -1))
+    return np.concatenate(found).T
+
+
+def by_channel(bias: Array) -> Array:
+    """A bias for each neuron as one for each channel, where a channel has one."""
+    flat = bias.reshape(len(bias), -1)
+    return bias if np.ptp(flat, axis=1).any() else flat[:, 0].reshape(-1, *([1] * (bias.ndim - 1)))
+
+
+def scaled(total: Sum, factor: Array, shape: Shape) -> Sum:
+    """A sum times a constant that broadcasts to its shape."""
+    each = np.broadcast_to(factor, shape)
+    channels = by_channel(each) if each.ndim else each
+    terms = []
+    for term in total.terms:
+        if term.kind == "identity":
+            made = term.weight * channels
+        elif term.kind == "dense":
+            made = term.weight * each.reshape(-1, 1)
+        elif channels.size == shape[0]:
+            made = term.weight * channels.reshape(-1, *([1] * (term.weight.ndim - 1)))
+        else:
+            raise InputError(f"scales of {np.shape(factor)} that differ inside a channel of {shape}")
+        terms.append(replace(term, weight=made))
+    return Sum(tuple(terms), total.bias * channels)
+
+
+def whole_groups(weight: Array, group: int) -> Array:
+    """Weights of a grouped convolution written out over all input channels, (out, in, *kernel)."""
+    out, each = weight.shape[:2]
+    full = np.zeros((out, each * group, *weight.shape[2:]))
+    for g in range(group):
+        rows = slice(g * out // group, (g + 1) * out // group)
+        full[rows, g * each : (g + 1) * each] = weight[rows]
+    return full
+
+
+def folded(term: Term, weight: Array, node: Node) -> Term | None:
+    """A convolution behind a term as one convolution: behind one-to-one scales, or with a kernel of 1 behind another
+    convolution; None where borders or shapes forbid it."""
+    a = node.attributes
+    if term.kind == "identity":
+        out, each = weight.shape[:2]
+        inputs = each * a["group"]
+        if term.weight.size not in (1, inputs):
+            return None
+        gains = np.broadcast_to(term.weight.reshape(-1), (inputs,)).reshape(a["group"], 1, each)
+        gains = np.repeat(gains, out // a["group"], axis=1).reshape(out, each, *([1] * (weight.ndim - 2)))
+        return Term(term.source, "conv", weight * gains, dict(a))
+    if term.kind != "conv" or set(weight.shape[2:]) != {1} or any(a["pads"]):
+        return None
+    mixed = whole_groups(weight, a["group"]).reshape(len(weight), -1)
+    inner = whole_groups(term.weight, term.attributes["group"])
+    strides = tuple(s * k for s, k in zip(term.attributes["strides"], a["strides"]))
+    return Term(
+        term.source,
+        "conv",
+        np.tensordot(mixed, inner, 1),
+        {**term.attributes, "group": 1, "strides": strides},
+    )
 
 
 def spread_average(node: Node, rows: Array, shape: Shape) -> Array:

@@ -23,8 +23,8 @@ class Term:
     """One linear path into a layer.
 
     kind: "conv" (weight (out, in/group, *kernel), ONNX attributes), "dense" (weight (out, in), both flattened),
-    "identity" (weight a scalar array) or "pool" (windows of each channel, weight a scalar array; attributes
-    kernel_shape, strides, pads).
+    "identity" (weight a scalar array, or one that broadcasts to the shape) or "pool" (windows of each channel, weight
+    a scalar array; attributes kernel_shape, strides, pads).
     """
 
     source: str

@@ -8,8 +8,9 @@ the coarse activations before it as the trained one answers the fine ones, and i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -40,12 +41,15 @@ class InputLevels:
 
 @dataclass(frozen=True)
 class LevelNet:
-    """Layers with coarse activations, weights real. levels: T by layer (None: no upper end); scales: of one count."""
+    """Layers with coarse activations, weights real. levels: T by layer (None: no upper end); scales: of one count.
+    trained: the layers before their weights were corrected, whose activations the counts stand for."""
 
     net: LayerNet
     inputs: Mapping[str, InputLevels]
     levels: Mapping[str, int | None]
     scales: Mapping[str, float]
+    trained: LayerNet | None = None
+    grams: Mapping[str, Array] = field(default_factory=dict, repr=False)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Real values of every layer and input, [n, *shape] float32."""
@@ -61,6 +65,16 @@ class LevelNet:
         if layer.role != FIRE:
             return z
         return coarse(z, self.scales[layer.name], self.levels[layer.name])
+
+
+class Simulator(Protocol):
+    """Runs layers in time, one after another."""
+
+    def feed(self, code: InputLevels, x: Array) -> None:
+        """Take the real values of an input."""
+
+    def run(self, layer: Layer, scale: float, levels: int | None) -> Array:
+        """Activations of a layer, counts times scale."""
 
 
 def coarse(z: Array, scale: float, levels: int | None) -> Array:
@@ -99,23 +113,34 @@ def find_levels(
     input_bits: int,
     refit: bool = True,
     progress: Progress = silent,
+    simulator: Callable[[Mapping[str, InputLevels]], Simulator] | None = None,
 ) -> LevelNet:
     """Levels of every layer from samples {input: [n, *shape]}; weights refitted layer by layer.
 
-    Raises InputError where a layer never answers, so that its threshold would be zero.
+    simulator: makes, for inputs in whole steps, what runs each layer in time, so that the layers behind it are fitted
+    to the counts that its spikes arrive at; without one they are fitted to the levels. Raises InputError where a
+    layer never answers, so that its threshold would be zero.
     """
     codes = input_levels(net, samples, input_bits)
     fine: dict[str, Array] = {k: np.asarray(samples[k], np.float32) for k in codes}
     rough: dict[str, Array] = {
         k: (c.encode(samples[k]) * c.step).astype(np.float32) for k, c in codes.items()
     }
+    simulated = None if simulator is None else simulator(codes)
+    for name, code in codes.items():
+        if simulated is not None:
+            simulated.feed(code, samples[name])
     scales: dict[str, float] = {k: c.step for k, c in codes.items()}
     layers: list[Layer] = []
+    grams: dict[str, Array] = {}
     silent_layers: list[str] = []
     for done, layer in enumerate(net.layers):
         progress("finding levels", done, len(net.layers))
         wanted = summed(layer, fine)
-        made = refitted(layer, rough, wanted) if refit and layer.role != MAXIMUM else layer
+        made = layer
+        if refit and layer.role != MAXIMUM:
+            made, gram = refitted_with(layer, rough, wanted)
+            grams |= {} if gram is None else {layer.name: gram}
         z = summed(made, rough)
         fine[layer.name] = (
             np.clip(wanted, 0, layer.ceiling).astype(np.float32) if layer.role == FIRE else wanted
@@ -126,17 +151,22 @@ def find_levels(
                 silent_layers.append(
                     f"layer {layer.name}: no calibration example makes it answer; its threshold would be zero"
                 )
+                scales[layer.name] = 1.0  # refused below, with every other silent layer
                 continue
             scale, made = fitted_scale(made, z, fine[layer.name], levels[layer.name])
             scales[layer.name] = scale
-            rough[layer.name] = coarse(summed(made, rough), scale, levels[layer.name])
+            rough[layer.name] = (
+                coarse(summed(made, rough), scale, levels[layer.name])
+                if simulated is None
+                else simulated.run(made, scale, levels[layer.name])
+            )
         elif layer.role == MAXIMUM:
             scales[layer.name] = scales[layer.terms[0].source]
         layers.append(made)
     if silent_layers:
         raise InputError("\n  ".join(["thresholds cannot be found:", *silent_layers]))
     progress("finding levels", len(net.layers), len(net.layers))
-    return LevelNet(replace(net, layers=tuple(layers)), codes, dict(levels), scales)
+    return LevelNet(replace(net, layers=tuple(layers)), codes, dict(levels), scales, net, grams)
 
 
 def fitted_scale(layer: Layer, z: Array, wanted: Array, levels: int | None) -> tuple[float, Layer]:
@@ -156,12 +186,23 @@ def fitted_scale(layer: Layer, z: Array, wanted: Array, levels: int | None) -> t
 
 def refitted(layer: Layer, rough: Mapping[str, Array], wanted: Array) -> Layer:
     """Weights and bias nearest to the trained ones that answer `rough` inputs with the `wanted` sums (ridge)."""
-    if any(t.kind not in ("conv", "dense") or t.attributes.get("group", 1) != 1 for t in layer.terms):
-        return layer
+    return refitted_with(layer, rough, wanted)[0]
+
+
+def refitted_with(layer: Layer, rough: Mapping[str, Array], wanted: Array) -> tuple[Layer, Array | None]:
+    """As `refitted`, and sums of products of what the weights multiply; the layer as it is, and None, where its weights
+    are no matrix."""
+    whole = len(layer.shape) == 1 or (
+        layer.bias.size == layer.shape[0] and all(t.kind == "conv" for t in layer.terms)
+    )
+    if not whole or any(
+        t.kind not in ("conv", "dense") or t.attributes.get("group", 1) != 1 for t in layer.terms
+    ):
+        return layer, None
     n = len(wanted)
     sizes = [int(np.prod(t.weight.shape[1:])) for t in layer.terms]
     if sum(sizes) > 2048:
-        return layer
+        return layer, None
     gram = np.zeros((sum(sizes) + 1,) * 2)
     moment = np.zeros((sum(sizes) + 1, layer.shape[0]))
     for at in range(0, n, CHUNK):
@@ -176,13 +217,14 @@ def refitted(layer: Layer, rough: Mapping[str, Array], wanted: Array) -> Layer:
     power = np.diag(gram).copy()
     pull = RIDGE * np.maximum(power, power[:-1].mean() * 1e-3)
     pull[-1] = 1e-9 * power[-1]
+    pull = np.maximum(pull, 1e-12 * power[-1])  # inputs that never come leave their weights as trained
     solved = np.linalg.solve(gram + np.diag(pull), moment + pull[:, None] * trained).T
     ends = np.cumsum([0, *sizes])
     terms = tuple(
         replace(t, weight=solved[:, a:b].reshape(t.weight.shape))
         for t, a, b in zip(layer.terms, ends, ends[1:])
     )
-    return replace(layer, terms=terms, bias=solved[:, -1].reshape(layer.bias.shape))
+    return replace(layer, terms=terms, bias=solved[:, -1].reshape(layer.bias.shape)), gram
 
 
 def _columns(term: Term, x: Array) -> Array:

@@ -29,6 +29,7 @@ def save_network(network: QuantisedNetwork, path: Path) -> None:
         layers.append({
             "name": layer.name, "tensor": layer.tensor, "shape": list(layer.shape), "theta": layer.theta,
             "levels": layer.levels, "unit": layer.unit, "role": layer.role, "bounded": layer.bounded,
+            "octaves": list(layer.octaves),
             "synapses": [
                 {"source": s.source, "kind": s.kind, "exponent": s.exponent,
                  "attributes": {k: list(v) if isinstance(v, tuple) else v for k, v in sorted(s.attributes.items())}}
@@ -71,6 +72,7 @@ def _network(head: dict[str, Any], arrays: dict[str, Array]) -> QuantisedNetwork
                 for j, s in enumerate(x["synapses"])
             ),
             arrays[f"{i}/bias"], x["theta"], x["levels"], x["unit"], x["role"], x["bounded"],
+            tuple(x.get("octaves", ())),
         )
         for i, x in enumerate(head["layers"])
     )  # fmt: skip

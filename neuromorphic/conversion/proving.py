@@ -88,5 +88,5 @@ def scored(
 
     return {
         "source": one(source), "deployed": one(predicted), "examples": len(chosen),
-        "disagreements": int((source != predicted).sum()),
+        "disagreements": int((source != predicted).sum()), "agreement": float((source == predicted).mean()),
     }  # fmt: skip

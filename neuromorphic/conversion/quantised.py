@@ -2,7 +2,8 @@
 
     count = clip(floor((S + theta/2) / theta), 0, T),   S = bias + sum over synapses of (w count << exponent)
 
-S is held in 1/64 of a weight unit, as Loihi's membrane is (`arithmetic.ACTIVATION_SHIFT`); theta is whole. The last
+S is held in 1/64 of a weight unit, as Loihi's membrane is (`arithmetic.ACTIVATION_SHIFT`); theta is whole. Where
+channels have scales of their own, all of a channel's numbers, its theta among them, are 2^octave times finer. The last
 layer keeps its S. Sums of counts with an upper end are bounded when the network is made, so that float32 products of
 whole numbers are exact; others are computed in float64.
 """
@@ -44,7 +45,8 @@ class CountLayer:
     """One layer. tensor: the graph's activation. bias: int64, in 1/64 weight units, broadcasts to shape.
 
     theta: weight units a count; levels: T, or None where counts have no upper end. unit: real value of one weight
-    unit of S; one count is theta * unit. role: FIRE, MAXIMUM or READOUT. bounded: all sums fit float32.
+    unit of S; one count is theta * unit. role: FIRE, MAXIMUM or READOUT. bounded: all sums fit float32. octaves: by
+    output channel, or none: the channel's weights, bias and threshold are 2^octave times as large.
     """
 
     name: str
@@ -57,6 +59,14 @@ class CountLayer:
     unit: float
     role: str
     bounded: bool = True
+    octaves: tuple[int, ...] = ()
+
+    @property
+    def thresholds(self) -> Array:
+        """theta of every neuron in weight units, int64, broadcasts to shape."""
+        if not self.octaves:
+            return np.array(self.theta, np.int64)
+        return self.theta << np.array(self.octaves, np.int64).reshape(-1, *([1] * (len(self.shape) - 1)))
 
     @property
     def scale(self) -> float:
@@ -74,7 +84,7 @@ class CountLayer:
 
     def fire(self, membrane: Array) -> Array:
         """Counts of a membrane, int64."""
-        whole = self.theta << ACTIVATION_SHIFT
+        whole = self.thresholds << ACTIVATION_SHIFT
         counts = (membrane + whole // 2) // whole
         return np.asarray(np.clip(counts, 0, self.levels))
 
@@ -89,7 +99,7 @@ class CountLayer:
 
 @dataclass(frozen=True)
 class QuantisedNetwork:
-    """Counts from examples. weight_bits: sign included. levels: T."""
+    """Counts from examples. weight_bits: sign included. levels: T of the inputs and the first layer."""
 
     name: str
     inputs: tuple[InputLevels, ...]

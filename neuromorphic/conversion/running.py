@@ -9,8 +9,9 @@ import numpy as np
 
 from trine.compilers.graph import Array
 from trine.compilers.target import Progress, silent
+from trine.neuromorphic.conversion.code import first_counts
 from trine.neuromorphic.conversion.layers import FIRE, READOUT
-from trine.neuromorphic.conversion.quantised import QuantisedNetwork
+from trine.neuromorphic.conversion.quantised import CountLayer, QuantisedNetwork
 from trine.neuromorphic.conversion.spiking import Spiking
 from trine.neuromorphic.engine.result import Probes, Result
 from trine.neuromorphic.events import Events, PopulationEvents, ProjectionEvents
@@ -22,7 +23,8 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class LayerCounts:
-    """Counts of one layer against the quantised network's. spikes: sent; saturated: neurons at T; examples run."""
+    """Counts of one layer against the quantised network's. spikes: the counts found, summed; wanted: those of the
+    quantised network. silent_neurons: without a spike in the whole run."""
 
     values: int
     differing: int
@@ -36,8 +38,8 @@ class LayerCounts:
 class Run:
     """What a run showed. membrane: of the readout at its end, in 1/64 weight units, int64 [n, *shape].
 
-    layers: by layer that fires, and the readout (values compared: membranes). predictions: class of every example by
-    the spiking net and by the quantised network.
+    layers: by layer that fires, and the readout (values compared: membranes). spiking, quantised: class of every
+    example by the spiking net and by the quantised network. counts: by layer that fires [n, *shape], where asked for.
     """
 
     membrane: Array = field(repr=False)
@@ -45,6 +47,7 @@ class Run:
     events: Events
     spiking: Array = field(repr=False)
     quantised: Array = field(repr=False)
+    counts: Mapping[str, Array] = field(default_factory=dict, repr=False)
 
     @property
     def differing(self) -> int:
@@ -71,11 +74,15 @@ def run_spiking(
     simulator: Simulator | None = None,
     progress: Progress = silent,
     batch: int = BATCH,
+    keep: bool = False,
 ) -> Run:
-    """Simulate inputs in whole steps {input: [n, *shape]} and compare every count with the quantised network's."""
+    """Simulate inputs in whole steps {input: [n, *shape]} and compare every count with the quantised network's.
+
+    keep: hand back all counts.
+    """
     simulator = simulator or native()
     total = len(next(iter(whole.values())))
-    tally = _Tally(made, network)
+    tally = _Tally(made, network, keep)
     for at in range(0, total, batch):
         part = {k: v[at : at + batch] for k, v in whole.items()}
         wanted = network.trace(part)
@@ -87,8 +94,9 @@ def run_spiking(
 class _Tally:
     """Gathers batches."""
 
-    def __init__(self, made: Spiking, network: QuantisedNetwork) -> None:
-        self.made, self.network, self.net = made, network, made.net
+    def __init__(self, made: Spiking, network: QuantisedNetwork, keep: bool) -> None:
+        self.made, self.network, self.net, self.keep = made, network, made.net, keep
+        self.kept: dict[str, list[Array]] = {}
         self.rows: dict[str, list[LayerCounts]] = {}
         self.seen: dict[str, Array] = {}
         self.membranes: list[Array] = []
@@ -103,14 +111,26 @@ class _Tally:
         return self.made.scheme == "sigma_delta"
 
     def probes(self) -> Probes:
-        """Counts (or graded messages) of layers, the state of the readout."""
+        """Counts of layers (messages where they carry values or their time does), the state of the readout."""
         asked: dict[str, tuple[str, ...]] = {}
         for layer in self.network.layers:
             if layer.role == READOUT:
                 asked[layer.name] = ("sigma",) if self.graded else ("v",)
             else:
-                asked[layer.name] = ("spikes",) if self.graded else ("counts",)
+                asked[layer.name] = ("counts",) if self.made.scheme in ("exact", "rate") else ("spikes",)
         return asked
+
+    def counts(self, layer: CountLayer, probe: Mapping[str, Array]) -> Array:
+        """What a layer's messages stand for, [n, *shape]; -1 for more than one spike, or one out of its window, in
+        *ttfs*."""
+        if self.made.scheme in ("exact", "rate"):
+            return probe["counts"]
+        if self.graded:
+            return np.asarray(probe["spikes"].sum(axis=1))
+        begin, spikes = self.made.begins[layer.name], probe["spikes"]
+        window = spikes[:, begin : begin + (layer.levels or 1)]
+        stray = (spikes != 0).sum(axis=1) != (window != 0).sum(axis=1)
+        return np.asarray(np.where(stray, -1, first_counts(window)))
 
     def add(self, result: Result, wanted: Mapping[str, Array]) -> None:
         for layer in self.network.layers:
@@ -122,8 +142,10 @@ class _Tally:
                 self.classes[0].append(found.reshape(len(found), -1).argmax(axis=1))
                 self.classes[1].append(wanted[layer.name].reshape(len(found), -1).argmax(axis=1))
             else:
-                found = probe["spikes"].sum(axis=1) if self.graded else probe["counts"]
+                found = self.counts(layer, probe)
                 expected = wanted[layer.name]
+                if self.keep:
+                    self.kept.setdefault(layer.name, []).append(found)
             fired = (found != 0).any(axis=0)
             self.seen[layer.name] = self.seen.get(layer.name, np.zeros_like(fired)) | fired
             apart = np.abs(found - expected)
@@ -169,6 +191,7 @@ class _Tally:
         return Run(
             np.concatenate(self.membranes), layers, events,
             np.concatenate(self.classes[0]), np.concatenate(self.classes[1]),
+            {name: np.concatenate(parts) for name, parts in self.kept.items()},
         )  # fmt: skip
 
 

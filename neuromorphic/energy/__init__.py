@@ -19,9 +19,9 @@ from trine.devices import NeuroChip
 from trine.neuromorphic.energy.counts import QUANTITIES, Counts, count
 from trine.neuromorphic.energy.duty import duty_estimates
 from trine.neuromorphic.energy.figures import (
-    ANALOG,
     PARTS,
     Price,
+    analogue,
     prices,
     profiles,
     static_power,
@@ -151,7 +151,7 @@ def _parts(
 
 
 def _why_no_joules(chip: NeuroChip) -> str:
-    if chip.name in ANALOG:
+    if analogue(chip):
         return f"{chip.title} is analogue: only the power of the whole chip is published"
     return f"no energy or time an event of {chip.title} is public: counts and mapping only, no joules"
 

@@ -1,6 +1,4 @@
-"""Figures that the chips' records do not hold, each with its source, and how figures of a profile are
-used.
-"""
+"""How the figures of a chip's record are used: which event each is multiplied with, and static power."""
 
 from __future__ import annotations
 
@@ -9,37 +7,10 @@ from typing import Final
 
 from trine.devices import Figure, NeuroChip
 from trine.devices.errors import InputError, nearest
+from trine.devices.units import convert
 
 SWEEP: Final = "sweep"
-"""TrueNorth's own profile: static and marginal power from its rate sweep."""
-
-TRUENORTH_SWEEP: Final = ((11.6, 68e-3), (20.1, 71e-3), (95.9, 94e-3))
-"""(mean rate in Hz, chip power in W) at 0.8 V, 1,048,576 neurons with 128 synapses each (Merolla et al. 2014,
-doi 10.1126/science.1254642; Akopyan et al. 2015, doi 10.1109/TCAD.2015.2474396)."""
-
-TRUENORTH_SYNAPSES: Final = 1048576 * 128
-TRUENORTH_IDLE_W: Final = 42e-3  # 0.70 V, idle (Akopyan et al. 2015)
-TRUENORTH_EDGE_J: Final = 64e-12  # a spike from a core to the chip's edge (derived: 2.3 pJ a hop)
-TRUENORTH_CHIP_J: Final = 832e-12  # a spike from chip to chip at 1.8 V (derived, Akopyan et al. 2015)
-
-LOIHI_BARRIER_S: Final = {
-    "davies2018": ((1, 113e-9), (32, 465e-9)),
-    "sanafe": ((1, 0.6e-6), (2, 1.0e-6), (4, 1.4e-6), (29, 1.8e-6)),
-}
-"""(tiles, seconds) of the barrier that ends a step: Davies et al. 2018, Table 2; SANA-FE arch/loihi.yaml @
-8951ab0.
-"""
-
-LOIHI_CHIPS_BARRIER_S: Final = ((256, 14.3e-6), (768, 16.2e-6))
-"""(chips, seconds) of a barrier over chips (Frady et al. 2020, doi 10.1145/3381755.3398695)."""
-
-WOLF_MOUNTAIN_IDLE_W: Final = 29.6e-3
-"""Idle of a Loihi 1 on Wolf Mountain, 8.8 mW at 0.75 V + 20.8 mW at 0.90 V: logs abr/power_benchmarks @
-fce95c8.
-"""
-
-ANALOG: Final = frozenset({"neurogrid", "brainscales2", "dynap_se2"})
-"""Analogue chips: no energy an event is measured at the chip's boundary, only whole-chip power is given."""
+"""The profile of a chip whose power was measured at several rates: static and marginal power from the sweep."""
 
 COSTS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "synop_energy": ("synapse", ("dense_operations", "conv_operations", "sparse_operations")),
@@ -92,10 +63,16 @@ class Price:
 
 def profiles(chip: NeuroChip) -> tuple[str, ...]:
     """Profiles that can be priced, the preferred first; none where a chip has no energy an event."""
-    if chip.name in ANALOG:
+    if analogue(chip):
         return ()
     own = tuple(name for name in chip.event_profiles if any(key in COSTS for key in chip.events(name)))
-    return (SWEEP, *own) if chip.name == "truenorth" else own
+    return (SWEEP, *own) if "power.sweep_rates" in chip.series else own
+
+
+def analogue(chip: NeuroChip) -> bool:
+    """Whether no energy an event can be given: analogue chips, of which only the whole chip's power is measured."""
+    technology = chip.facts.get("chip.technology")
+    return technology is not None and technology.text == "analogue"
 
 
 def prices(chip: NeuroChip, profile: str) -> tuple[Price, ...]:
@@ -109,8 +86,8 @@ def prices(chip: NeuroChip, profile: str) -> tuple[Price, ...]:
         )
         raise InputError(f"{chip.name} has no energy profile {profile!r}; {hint}")
     if profile == SWEEP:
-        joules = truenorth_sweep()[1]
-        source = "slope of the rate sweep at 0.8 V, Merolla et al. 2014 (derived)"
+        joules = rate_sweep(chip)[1]
+        source = f"slope of the rate sweep, {chip.series['power.sweep_rates'].source} (derived)"
         return (Price("sweep", "synapse", COSTS["synop_energy"][1], joules, joules, joules, source),)
     figures = {
         key: f for key, f in chip.events(profile).items() if key.endswith("_energy") and key not in UNUSED
@@ -134,30 +111,38 @@ def _price(key: str, figures: dict[str, Figure]) -> Price:
     return Price(key, part, quantities, figure.si_value, low, high, f"{figure.source} ({figure.cls})")
 
 
-def truenorth_sweep() -> tuple[float, float]:
-    """(static power in W, J a synaptic operation) from the ends of the rate sweep; the point between checks
-    it.
-    """
-    (slow, low), _, (fast, high) = TRUENORTH_SWEEP
+def sweep_points(chip: NeuroChip) -> list[tuple[float, float]]:
+    """(mean rate in Hz, chip power in W) of a chip's rate sweep."""
+    rates, powers = chip.series["power.sweep_rates"], chip.series["power.sweep_powers"]
+    return [
+        (convert(rate, rates.unit, "Hz"), convert(power, powers.unit, "W"))
+        for rate, power in zip(rates.values, powers.values, strict=True)
+    ]
+
+
+def rate_sweep(chip: NeuroChip) -> tuple[float, float]:
+    """(static power in W, J a synaptic operation) from the ends of the rate sweep; the points between check it."""
+    (slow, low), *_, (fast, high) = sweep_points(chip)
     slope = (high - low) / (fast - slow)
-    return low - slope * slow, slope / TRUENORTH_SYNAPSES
+    return low - slope * slow, slope / chip.need("power.sweep_synapses").value
 
 
 def static_power(chip: NeuroChip, profile: str) -> Figure | None:
     """Power that flows whether or not anything spikes, in W a chip; None where it is not published or
     included already.
     """
-    if chip.name == "truenorth":
+    if "power.sweep_rates" in chip.series:
         if profile == "operating_point":  # total power over events: static power is in it
             return None
-        static = truenorth_sweep()[0]
+        static = rate_sweep(chip)[0]
+        idle = chip.need("power.idle_power")
         return Figure(
             static,
             "W",
-            min(TRUENORTH_IDLE_W, static),
-            TRUENORTH_SWEEP[0][1],
-            "at 0.8 V; low: 0.70 V, idle",
-            "Merolla et al. 2014, rate sweep; Akopyan et al. 2015",
+            min(idle.si_value, static),
+            sweep_points(chip)[0][1],
+            f"{chip.series['power.sweep_rates'].conditions}; low: {idle.conditions}",
+            chip.series["power.sweep_rates"].source,
             "derived",
         )
     for key in ("power.static_power", "power.idle_power"):

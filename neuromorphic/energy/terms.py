@@ -12,9 +12,6 @@ from trine.devices import NeuroChip
 from trine.neuromorphic.energy.counts import QUANTITIES, Counts
 from trine.neuromorphic.energy.figures import (
     PARTS,
-    TRUENORTH_CHIP_J,
-    TRUENORTH_EDGE_J,
-    WOLF_MOUNTAIN_IDLE_W,
     prices,
     static_power,
 )
@@ -62,14 +59,16 @@ def board_power_w(chip: NeuroChip, copies: int, joules: float, inferences_per_s:
 
 def io_energy(chip: NeuroChip, net: SpikingNet, counts: Counts, events: Events) -> Estimate | str:
     """Energy of spikes that enter, leave or change chips."""
-    if chip.name != "truenorth":
+    edge, crossing = chip.figure("io.edge_spike"), chip.figure("io.chip_crossing")
+    if edge is None or crossing is None:
         return f"no energy of a spike that enters or leaves {chip.name} is public"
     outside = [p.name for p in net.populations if p.neuron == INPUT]
     row = np.array([name in outside for name in counts.layer], bool)
     entering = float(counts.table[row, QUANTITIES.index("packets")].sum())
     leaving = float(sum(events.populations[name].spikes for name in net.outputs))
-    joules = (entering + leaving) * TRUENORTH_EDGE_J + counts.total("chip_crossings") * TRUENORTH_CHIP_J
-    source = "64 pJ core to edge, 832 pJ chip to chip (derived, Akopyan et al. 2015)"
+    joules = (entering + leaving) * edge.si_value + counts.total("chip_crossings") * crossing.si_value
+    edges, crossings = f"{edge.value:g} {edge.unit}", f"{crossing.value:g} {crossing.unit}"
+    source = f"{edges} core to edge, {crossings} chip to chip ({edge.cls}, {edge.source})"
     return exactly("io_energy_j", joules / events.examples, "J", "modelled", source)
 
 
@@ -152,8 +151,9 @@ def _board(chip: NeuroChip, latency: Estimate, dynamic: Estimate) -> list[Estima
     intercept = chip.figure("power.fit_intercept")
     if intercept is None:
         return None
-    management = intercept.si_value - WOLF_MOUNTAIN_IDLE_W
-    idle_mw = WOLF_MOUNTAIN_IDLE_W * 1e3
+    idle_w = chip.need("power.board_idle_power").si_value
+    management = intercept.si_value - idle_w
+    idle_mw = idle_w * 1e3
     origin = f"{intercept.source} ({intercept.cls})"
     source = f"({intercept.value:g} mW - {idle_mw:g} mW idle) x latency_s; {origin}"
     found = [
@@ -170,15 +170,15 @@ def _board(chip: NeuroChip, latency: Estimate, dynamic: Estimate) -> list[Estima
     idle = replace(
         found[0],
         name="idle_energy_j",
-        value=WOLF_MOUNTAIN_IDLE_W * latency.value,
-        low=WOLF_MOUNTAIN_IDLE_W * latency.low,
-        high=WOLF_MOUNTAIN_IDLE_W * latency.high,
+        value=idle_w * latency.value,
+        low=idle_w * latency.low,
+        high=idle_w * latency.high,
     )
     return [
         *found,
         _sum(
             "board_energy_j",
             [dynamic, idle, found[0]],
-            "at the board's boundary (Wolf Mountain, idle 29.6 mW)",
+            f"at the board's boundary (Wolf Mountain, idle {idle_mw:g} mW)",
         ),
     ]

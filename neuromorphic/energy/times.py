@@ -8,8 +8,9 @@ import numpy as np
 
 from trine.compilers.estimate import Estimate
 from trine.devices import NeuroChip
+from trine.devices.units import convert
 from trine.neuromorphic.energy.counts import QUANTITIES, Counts
-from trine.neuromorphic.energy.figures import LOIHI_BARRIER_S, LOIHI_CHIPS_BARRIER_S, TIMES
+from trine.neuromorphic.energy.figures import TIMES
 from trine.neuromorphic.events import Events
 from trine.neuromorphic.mapping.records import Mapping
 
@@ -37,7 +38,7 @@ def step_time(
         )
     figures = chip.events(profile) if profile in chip.event_profiles else {}
     known = {key: quantities for key, quantities in TIMES.items() if key in figures}
-    if not known or profile not in LOIHI_BARRIER_S:
+    if not known or f"events.{profile}.barrier_tiles" not in chip.series:
         return f"no time an event of {chip.name} is public"
     steps = events.steps * events.examples
     work = counts.by_core(mapping.cores) / steps
@@ -46,7 +47,7 @@ def step_time(
         columns = [QUANTITIES.index(q) for q in quantities]
         seconds += figures[key].si_value * work[:, columns].sum(axis=1)
     busiest = int(np.argmax(seconds))
-    barrier_low, barrier, barrier_high = barrier_s(profile, max(mapping.tiles, 1), mapping.chips)
+    barrier_low, barrier, barrier_high = barrier_s(chip, profile, max(mapping.tiles, 1), mapping.chips)
     travel = _farthest(mapping, figures["hop_ew_time"].si_value, figures["hop_ns_time"].si_value)
     core = float(seconds[busiest]) + travel
     error = figures["stated_latency_error"].si_value if "stated_latency_error" in figures else 0.0
@@ -66,14 +67,22 @@ def step_time(
     )
 
 
-def barrier_s(profile: str, tiles: int, chips: int) -> tuple[float, float, float]:
-    """(low, value, high) seconds of the barrier that ends a step on Loihi 1."""
-    places, times = zip(*LOIHI_BARRIER_S[profile])
-    one_chip = float(np.interp(tiles / chips, places, times))
-    if chips == 1:
+def barrier_s(chip: NeuroChip, profile: str, tiles: int, chips: int) -> tuple[float, float, float]:
+    """(low, value, high) seconds of the barrier that ends a step."""
+    at = f"events.{profile}"
+    one_chip = float(np.interp(
+        tiles / chips, chip.series[f"{at}.barrier_tiles"].values, seconds_of(chip, f"{at}.barrier_times")
+    ))  # fmt: skip
+    if chips == 1 or "barrier.chips" not in chip.series:
         return one_chip, one_chip, one_chip
-    (some, fast), (_, slow) = LOIHI_CHIPS_BARRIER_S
-    return one_chip, (fast if chips <= some else slow), slow
+    fast, slow = seconds_of(chip, "barrier.times")
+    return one_chip, (fast if chips <= chip.series["barrier.chips"].values[0] else slow), slow
+
+
+def seconds_of(chip: NeuroChip, key: str) -> list[float]:
+    """A series of times in s."""
+    series = chip.series[key]
+    return [convert(value, series.unit, "s") for value in series.values]
 
 
 def _farthest(mapping: Mapping, ew_s: float, ns_s: float) -> float:

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from trine.neuromorphic.arithmetic import Variant
-from trine.neuromorphic.engine.result import fan_out
 from trine.neuromorphic.engine.windows import Windows, windows
 from trine.neuromorphic.net import Array, Projection, Shape, SpikingNet
 
 
 def to_last(x: Array, shape: Shape) -> Array:
     """[..., *shape] channels first to [..., neurons] channels last."""
-    lead = x.shape[: x.ndim - len(shape)]
-    return np.ascontiguousarray(np.moveaxis(x, len(lead), -1) if len(shape) > 1 else x).reshape(*lead, -1)
+    lead, size = x.shape[: x.ndim - len(shape)], int(np.prod(shape))
+    return np.ascontiguousarray(np.moveaxis(x, len(lead), -1) if len(shape) > 1 else x).reshape(*lead, size)
 
 
 def from_last(x: Array, shape: Shape) -> Array:
@@ -32,25 +31,26 @@ def from_last(x: Array, shape: Shape) -> Array:
 
 @dataclass(frozen=True)
 class Runs:
-    """Synapses of a projection. Input neuron i (channels last) is channel c = i % channels of position i // channels.
+    """Synapses of a projection; neurons and targets are numbered channels last.
 
-    Run k of position q, first[q] <= k < first[q + 1]: length[k] weights from weight[k] + c * weight_stride add to the
-    target from out[k] + (c // group_in) * group_out on.
-    left, right: shifts of the finished sum. peak: largest |weight|. wraps: the sum is taken modulo 2^24.
+    Input neuron i is at position q = place[i]. Run k of the position, first[q] <= k < first[q + 1]: length[k] weights
+    from weight[k] + weight_base[i] on add to the target from out[k] + out_base[i] on.
+    left, right: shifts of the finished sum. limit: how many events at most add to one target in 16 bits without
+    overflow; fan_in: how many there can be. wraps: the sum is taken modulo 2^24.
     """
 
     weights: Array
-    channels: int
+    place: Array
+    weight_base: Array
+    out_base: Array
     first: Array
     out: Array
     weight: Array
     length: Array
-    group_in: int
-    group_out: int
-    weight_stride: int
     left: int
     right: int
-    peak: int
+    limit: int
+    fan_in: int
     wraps: bool
     targets: int
     graded: bool
@@ -59,7 +59,7 @@ class Runs:
     @property
     def rows(self) -> bool:
         """Whether every spike adds one whole row (dense)."""
-        return len(self.length) == 1 and int(self.length[0]) == self.targets and self.group_out == 0
+        return len(self.length) == 1 and int(self.length[0]) == self.targets and not self.out_base.any()
 
 
 def connect(net: SpikingNet, p: Projection, rule: Variant) -> Runs:
@@ -93,13 +93,25 @@ def connect(net: SpikingNet, p: Projection, rule: Variant) -> Runs:
     peak = int(np.abs(store).max(initial=0))
     exponent = left + p.weight_exponent
     out, weight_at, length = (np.array([r[k] for rs in table for r in rs], np.int32) for k in (0, 1, 2))
+    place, channel = np.divmod(np.arange(neurons_in), channels)
+    if p.kind == "identity":  # one to one in C order, whatever the two shapes are
+        there = np.argsort(to_last(np.arange(neurons_out).reshape(target), target))
+        channel = there[to_last(np.arange(neurons_in).reshape(source), source)]
     return Runs(
-        _narrow(np.ascontiguousarray(store).reshape(-1)), channels,
-        np.cumsum([0, *(len(r) for r in table)]).astype(np.int32), out, weight_at, length,
-        group_in, group_out, stride, max(exponent, 0), max(-exponent, 0), peak,
+        _narrow(np.ascontiguousarray(store).reshape(-1)), place.astype(np.int32),
+        (channel * stride).astype(np.int32), (channel // group_in * group_out).astype(np.int32),
+        np.cumsum([0, *(len(r) for r in table)]).astype(np.int32), out, weight_at, length, max(exponent, 0),
+        max(-exponent, 0), np.iinfo(np.int16).max // max(peak, 1), _fan_in(p, neurons_in),
         p.kind == "conv" and rule.conv_wraps and not _small(net, p, peak, exponent), neurons_out, p.graded,
         1 + p.delay_steps,
     )  # fmt: skip
+
+
+def _fan_in(p: Projection, inputs: int) -> int:
+    """Synapses of a target neuron at most."""
+    if p.kind == "conv":
+        return int(np.prod(p.weight.shape[1:]))
+    return {"identity": 1, "dense": inputs}.get(p.kind, int(np.prod(p.attributes.get("kernel_shape", (1,)))))
 
 
 def _small(net: SpikingNet, p: Projection, peak: int, exponent: int) -> bool:
@@ -151,8 +163,3 @@ def _window_runs(w: Windows, channels: int, group_out: int, pool: bool) -> list[
                 ]
             )
     return table
-
-
-def operations(net: SpikingNet, p: Projection) -> Array:
-    """Fan-out of each source neuron, channels last."""
-    return to_last(fan_out(net, p), net.population(p.source).shape)

@@ -49,9 +49,11 @@ def lay_out(
     with_splitters: bool,
 ) -> Mapping:
     """Pack boxes (and splitters) onto cores and place the cores; too many cores are a violation."""
-    axons = {
-        w.projection.name: truenorth.axons_per_source(w) or truenorth.TYPES for w in wires if with_splitters
-    }
+    axons = (
+        {name: n or truenorth.TYPES for name, n in truenorth.axons_of(wires).items()}
+        if with_splitters
+        else {}
+    )
     split = _splitters(wires, boxes, axons) if with_splitters else {}
     first, use, pieces = _pieces(boxes, split)
     core = pack(use / np.array([limit.available for limit in rule.limits]))

@@ -2,9 +2,11 @@
 
 The start is the best of in-order, Hilbert-curve order and spectral order along that curve; refinement
 exchanges pairs of cores (or a core and an empty slot) whenever that saves hops, the most saving first, until
-nothing does, and again after seeded kicks. It follows the two stages of Jin et al. (ASPLOS 2023, doi
-10.1145/3582016.3582038), with an exact gain in place of forces. No step makes the traffic worse than
-in-order placement.
+nothing does. It follows the two stages of Jin et al. (ASPLOS 2023, doi 10.1145/3582016.3582038), with an
+exact gain in place of forces. Small meshes are annealed after that: a core at a time moves to a slot drawn
+by Boltzmann weights of all its exchanges (a heat bath; Geman and Geman 1984, doi
+10.1109/TPAMI.1984.4767596), from a cooling seeded start. The best placement seen is kept; it is never worse
+than in-order.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ Floats = NDArray[np.float32]
 
 MOST_SLOTS: Final = 8192  # gains of all pairs are held at once: 8,192 slots take 1.5 GB
 ROUNDS: Final = 60
-KICKS: Final = 4
-THOROUGH_SLOTS: Final = 1024  # up to here every start is refined, and kicked
+THOROUGH_SLOTS: Final = 1024  # up to here every start is refined, and the best annealed
+SWEEPS: Final = 120  # steps of annealing for each slot
+HOT: Final = 0.5  # first temperature, of the mean size of an exchange's gain
+COLD: Final = 0.005  # last temperature
 LEAST_GAIN: Final = 5e-4  # a round that saves less ends the refinement
 
 
@@ -102,15 +106,53 @@ def place(traffic: Graph, cores: int, positions: Ints, seed: int = 0) -> Ints:
     if not thorough:
         starts = [min(starts, key=lambda order: traffic.hops(positions[order]))]
     best, least = min((_refine(traffic, start, positions) for start in starts), key=lambda found: found[1])
-    rng = np.random.default_rng(seed)
-    for _ in range(KICKS if thorough else 0):
-        order = best.copy()
-        swapped = rng.permutation(slots)[: max(2, slots // 10)]
-        order[swapped] = order[np.roll(swapped, 1)]
-        order, hops = _refine(traffic, order, positions)
-        if hops < least:
-            best, least = order, hops
+    if thorough:
+        cooled, hops = _refine(traffic, _anneal(traffic, best, positions, seed), positions)
+        best = cooled if hops < least else best
     return best[:cores]
+
+
+def _anneal(traffic: Graph, order: Ints, positions: Ints, seed: int) -> Ints:
+    """The best order met while cooling from `order`."""
+    rng = np.random.default_rng(seed)
+    n, order, weight = len(order), order.copy(), traffic.weight
+    spots = positions[order]
+    ruler = [np.arange(int(positions[:, d].max()) + 1, dtype=np.float32) for d in range(2)]
+    apart = [np.abs(line[:, None] - line[None, :]) for line in ruler]
+    cost = [_axis_costs(traffic, spots[:, d], apart[d]) for d in range(2)]
+    stay = cost[0][np.arange(n), spots[:, 0]] + cost[1][np.arange(n), spots[:, 1]]
+    best, hops, least = order.copy(), 0.0, 0.0
+    size = np.abs(_gains(traffic, spots)).mean() + 1e-9
+    steps = SWEEPS * n
+    busy = np.flatnonzero((weight.sum(axis=1) + traffic.port) > 0)
+    for step in range(steps):
+        one = int(busy[rng.integers(len(busy))])
+        x, y = spots[one]
+        gain = cost[0][one, spots[:, 0]] + cost[1][one, spots[:, 1]] - stay[one]
+        gain += cost[0][:, x] + cost[1][:, y] - stay
+        gain += 2 * weight[one] * (apart[0][x, spots[:, 0]] + apart[1][y, spots[:, 1]])
+        gain[one] = 0
+        heat = size * HOT * (COLD / HOT) ** (step / steps)
+        other = int((gain - heat * rng.gumbel(size=n)).argmin())
+        if other == one:
+            continue
+        hops += float(gain[other])
+        for d in range(2):
+            change = apart[d][spots[other, d]] - apart[d][spots[one, d]]
+            cost[d] += np.outer(weight[:, one] - weight[:, other], change)
+        spots[[one, other]], order[[one, other]] = spots[[other, one]], order[[other, one]]
+        stay = cost[0][np.arange(n), spots[:, 0]] + cost[1][np.arange(n), spots[:, 1]]
+        if hops < least:
+            best, least = order.copy(), hops
+    return best
+
+
+def _axis_costs(traffic: Graph, at: Ints, apart: Floats) -> Floats:
+    """Hops along one axis of each core if it stood at each coordinate, the others where they are; (n, width)."""
+    bins = np.zeros((len(at), len(apart)), np.float32)
+    bins[np.arange(len(at)), at] = 1
+    cost: Floats = traffic.weight @ bins @ apart + traffic.port[:, None] * apart[0][None, :]
+    return cost
 
 
 def _starts(traffic: Graph, cores: int, positions: Ints) -> list[Ints]:
@@ -189,13 +231,9 @@ def _gains(traffic: Graph, place: Ints) -> Floats:
     at = np.zeros((n, n), np.float32)  # hops of core i if it stood in the slot of core j
     apart = np.zeros((n, n), np.float32)
     for d in range(2):
-        width = int(place[:, d].max()) + 1
-        bins = np.zeros((n, width), np.float32)
-        bins[np.arange(n), place[:, d]] = 1
-        coordinate = np.arange(width, dtype=np.float32)
+        coordinate = np.arange(int(place[:, d].max()) + 1, dtype=np.float32)
         distance = np.abs(coordinate[:, None] - coordinate[None, :])
-        cost = traffic.weight @ bins @ distance + traffic.port[:, None] * coordinate[None, :]
-        at += cost[:, place[:, d]]
+        at += _axis_costs(traffic, place[:, d], distance)[:, place[:, d]]
         apart += distance[place[:, d]][:, place[:, d]]
     stay = np.diag(at).copy()
     gain: Floats = at + at.T - stay[:, None] - stay[None, :] + 2 * traffic.weight * apart

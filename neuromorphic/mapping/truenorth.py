@@ -19,7 +19,7 @@ from trine.devices import NeuroChip
 from trine.neuromorphic.mapping.grid import Demand
 from trine.neuromorphic.mapping.partition import Boxes, CoreRule, Messages, destinations
 from trine.neuromorphic.mapping.place import Mesh
-from trine.neuromorphic.mapping.reach import Wiring
+from trine.neuromorphic.mapping.reach import Wiring, wirings
 from trine.neuromorphic.mapping.records import Limit, Violation
 from trine.neuromorphic.net import INPUT, Population, SpikingNet
 
@@ -31,6 +31,7 @@ AXONS: Final = 256
 RELAYS: Final = 256
 TYPES: Final = 4
 DELAY: Final = 15
+LARGEST: Final = 15  # m of weights on two types: 16 axons a source
 
 REMEDIES: Final = {
     "neurons": "make the layer smaller",
@@ -40,28 +41,77 @@ REMEDIES: Final = {
 }
 
 
-def axons_per_source(wiring: Wiring) -> int | None:
-    """Axons that a source takes on a target's core: 1 to 4; None where four types cannot make these weights.
+def axons_per_source(wiring: Wiring, types: int = TYPES) -> int | None:
+    """Axons that a source takes on a target's core; None where so many types cannot make these weights.
 
-    Different non-zero weights of one target neuron, or binary digits of the widest, whichever is less.
+    Whichever is least: one a different non-zero weight of a target neuron; one a binary digit of the widest; with two
+    types of +m and -1, m + 1 for weights of -m..m.
     """
     weight = np.asarray(wiring.projection.weight)
     rows = weight.reshape(len(weight), -1) if weight.ndim > 1 else weight.reshape(1, -1)
     most = 1
     widest = 0
+    largest = 0
     for row in rows:
         values = np.unique(row[row != 0])
         if not len(values):
             continue
         most = max(most, len(values))
         if weight.dtype.kind in "iu":
+            largest = max(largest, int(np.abs(values).max()))
             values = values // np.gcd.reduce(values.astype(np.int64))
             low, high = int(min(values.min(), 0)), int(max(values.max(), 0))
             widest = max(
                 widest, max((-low - 1).bit_length() if low else 0, high.bit_length()) + (low < 0 < high)
             )
-    best = min(most, widest) if widest else most
-    return best if best <= TYPES else None
+    able = [n for n in (most, widest) if n and n <= types]
+    if types >= 2 and 0 < largest <= LARGEST:
+        able.append(largest + 1)
+    return min(able, default=None)
+
+
+def axons_of(wires: tuple[Wiring, ...]) -> dict[str, int | None]:
+    """Axons a source by projection. Projections into one population share its four types.
+
+    Projections of one weight throughout (gates, sums) take a type each value and one axon a source; the others share
+    the types that are left.
+    """
+    found: dict[str, int | None] = {}
+    for target in dict.fromkeys(w.projection.target for w in wires):
+        into = [w for w in wires if w.projection.target == target]
+        single = {w.projection.name: np.unique(np.asarray(w.projection.weight)) for w in into}
+        values = {float(v[0]) for v in single.values() if len(v) == 1}
+        mixed = [w for w in into if len(single[w.projection.name]) > 1]
+        if (len(values) == 1 and not mixed) or len(values) <= TYPES - 2 * bool(mixed):
+            found |= {name: 1 for name, v in single.items() if len(v) == 1}
+        else:  # sums of several values: as if they were mixed
+            values, mixed = set(), into
+        found |= {w.projection.name: axons_per_source(w, TYPES - len(values)) for w in mixed}
+    return found
+
+
+def decomposed(weight: Ints, largest: int) -> tuple[Ints, Ints]:
+    """Crossings that make weights of -m..m on axons of types +m (one a source) and -1 (m a source).
+
+    Returns (closed on the +m axon, how many closed of the -1 axons), each of the weight's shape: weight = m x first -
+    second.
+    """
+    plus = (weight > 0).astype(np.int64)
+    return plus, largest * plus - weight
+
+
+def open_share(wiring: Wiring) -> float:
+    """Share of a projection's sources that have any synapse at all: columns or input channels that are not all zero.
+
+    Sources without one need no axon. Exact where one core holds a whole population's rows; else an upper bound.
+    """
+    weight = np.asarray(wiring.projection.weight)
+    if wiring.projection.kind not in ("dense", "conv") or weight.ndim < 2:
+        return 1.0
+    if wiring.projection.attributes.get("group", 1) != 1:
+        return 1.0
+    used = (weight != 0).any(axis=(0, *range(2, weight.ndim)))
+    return float(used.mean()) if used.size else 1.0
 
 
 def truenorth_rule(net: SpikingNet, chip: NeuroChip) -> CoreRule:
@@ -71,15 +121,16 @@ def truenorth_rule(net: SpikingNet, chip: NeuroChip) -> CoreRule:
         Limit("neurons", neurons_per_core.value, "neurons", neurons_per_core.source),
         Limit("axons", axons.value, "axons", axons.source),
     )
-    known: dict[str, int] = {}
+    known = {name: n or TYPES for name, n in axons_of(wirings(net)).items()}
+    shares: dict[str, float] = {}
 
     def use(p: Population, neurons: Ints, incoming: list[Demand], outgoing: Messages) -> Floats:
         taken = np.zeros_like(neurons)
         for d in incoming:
             name = d.wiring.projection.name
-            if name not in known:
-                known[name] = axons_per_source(d.wiring) or TYPES
-            taken = taken + d.sources * known[name]
+            if name not in shares:
+                shares[name] = open_share(d.wiring)
+            taken = taken + np.rint(d.sources * shares[name]).astype(np.int64) * known[name]
         return np.stack(np.broadcast_arrays(neurons.astype(np.float64), taken.astype(np.float64)), axis=-1)
 
     inputs = frozenset(p.name for p in net.populations if p.neuron == INPUT)
@@ -87,7 +138,7 @@ def truenorth_rule(net: SpikingNet, chip: NeuroChip) -> CoreRule:
     def imposed(d: Demand) -> Floats:
         if d.wiring.projection.source in inputs:
             return np.zeros(1)
-        return d.sources * known.get(d.wiring.projection.name, TYPES) / RELAYS
+        return d.sources * known[d.wiring.projection.name] / RELAYS
 
     return CoreRule(limits, use, REMEDIES, imposed)
 
@@ -95,10 +146,11 @@ def truenorth_rule(net: SpikingNet, chip: NeuroChip) -> CoreRule:
 def truenorth_violations(net: SpikingNet, wires: tuple[Wiring, ...]) -> list[Violation]:
     """What no partition can cure: weights that four types cannot make, delays, graded spikes."""
     found = []
+    axons = axons_of(wires)
     for w in wires:
         p = w.projection
         where = f"projection {p.name} ({p.source} -> {p.target})"
-        if axons_per_source(w) is None:
+        if axons[p.name] is None:
             found.append(
                 Violation(
                     where,

@@ -51,6 +51,14 @@ def totals(net: SpikingNet, wires: tuple[Wiring, ...], chip: NeuroChip) -> tuple
         if figure is not None:
             limits.append(Limit(key, figure.value, key, f"{figure.source} ({figure.cls})"))
             used.append(float(amount))
+    fan_in = chip.figure("limits.synapses_per_neuron")
+    if fan_in is not None:
+        limits.append(Limit("synapses a neuron", fan_in.value, "synapses", f"{fan_in.source} ({fan_in.cls})"))
+        by_target: dict[str, float] = {}
+        for w in wires:
+            target = w.projection.target
+            by_target[target] = by_target.get(target, 0.0) + w.synapses / net.population(target).size
+        used.append(max(by_target.values(), default=0.0))
     return limits, used
 
 

@@ -35,7 +35,9 @@ def heavy_hex(qubits: int) -> Pairs:
         pairs += [(q, q + 1) for q in list(place.values())[:-1]]
         pairs += [(bridge, place[c]) for c, bridge in above.items()]
         number += len(place)
-        above = {c: number + k for k, c in enumerate(c for c in range(shifts[row % 2], width, 4) if c in place)}
+        above = {
+            c: number + k for k, c in enumerate(c for c in range(shifts[row % 2], width, 4) if c in place)
+        }
         pairs += [(place[c], bridge) for c, bridge in above.items()]
         number += len(above)
         row += 1

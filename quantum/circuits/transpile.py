@@ -13,6 +13,7 @@ from trine.quantum.circuits.qiskit_bridge import from_qiskit, to_qiskit
 
 SEEDS = 5
 
+
 @dataclass(frozen=True)
 class Transpiled:
     """A circuit on physical qubits. used: those that carry a gate. layout: physical qubit of each logical one, at the
@@ -112,10 +113,14 @@ def describe(made: Any, device: QuantumDevice, logical: int) -> Transpiled:
     """Counts, depth and time of a transpiled qiskit circuit."""
     place = {bit: k for k, bit in enumerate(made.qubits)}
     used = sorted({place[q] for i in made.data for q in i.qubits if i.operation.name != "barrier"})
-    one = sum(i.operation.num_qubits == 1 and i.operation.name not in ("measure", "rz", "p") for i in made.data)
+    one = sum(
+        i.operation.num_qubits == 1 and i.operation.name not in ("measure", "rz", "p") for i in made.data
+    )
     two_depth = made.depth(lambda i: len(i.qubits) == 2)
     layout = made.layout
-    begin = tuple(range(logical)) if layout is None else tuple(layout.initial_index_layout(filter_ancillas=True))
+    begin = (
+        tuple(range(logical)) if layout is None else tuple(layout.initial_index_layout(filter_ancillas=True))
+    )
     return Transpiled(
         from_qiskit(made), tuple(used), begin, one, made.num_nonlocal_gates(), made.depth(), two_depth,
         duration(device, made.depth() - two_depth, two_depth), device.topology,

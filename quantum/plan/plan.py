@@ -115,7 +115,7 @@ def noisy_chance(odds: Odds, kept: Estimate | None) -> float | None:
 def judge(odds: Odds, chance: float | None, kept: Estimate | None, shots: int) -> tuple[str, bool]:
     """(verdict in words, whether it is worth money)."""
     if odds.exact:
-        return f"not worth it: {odds.exact} has the optimum already, on this computer", False
+        return f"not worth it: the optimum is known without a quantum machine ({odds.exact})", False
     if kept is not None and kept.value < 0.01:
         return f"not worth it: a fidelity of {kept.value:.1g} leaves noise only", False
     if chance is None:

@@ -13,9 +13,9 @@ import numpy as np
 
 from trine.devices.errors import InputError
 from trine.quantum.feasible import AllStates
+from trine.quantum.optima.reference import lowest_string
 from trine.quantum.polynomial import Bits, Polynomial, total
 from trine.quantum.problem import Encoding, Exact, Problem, Reader
-from trine.quantum.reference import lowest_string
 
 
 @dataclass(frozen=True)

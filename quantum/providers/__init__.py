@@ -93,6 +93,19 @@ def provider_named(text: str) -> tuple[Provider, str]:
     return provider, argument
 
 
+def state_vector_obstacles(work: Work, name: str, most: int) -> list[str]:
+    """Why a state-vector simulator cannot run the work: no circuit, or too many qubits, with the memory they need."""
+    if not work.circuits:
+        return [f"{name} runs circuits; for a polynomial take dwave-local"]
+    if work.qubits > most:
+        need = 16 * 2**work.qubits / 2**30
+        return [
+            f"{work.qubits} qubits need {need:,.0f} GiB for a state vector, {name} goes to {most}; the subspace engine "
+            "(trine simulate with --mixer xy) or aer with method=matrix_product_state may fit"
+        ]
+    return []
+
+
 class Immediate:
     """Base of simulators that run in this process: sending does nothing, fetching computes, the same each time.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trine.quantum.providers import Immediate, Provider
+from trine.quantum.providers import Immediate, Provider, state_vector_obstacles
 from trine.quantum.samples import Samples
 from trine.quantum.statevector import MAX_QUBITS, run_circuit
 from trine.quantum.work import Outcome, Work
@@ -15,15 +15,7 @@ class LocalConnection(Immediate):
 
     def obstacles(self, work: Work) -> list[str]:
         """Circuits to run, and few enough qubits for a state vector."""
-        if not work.circuits:
-            return ["local runs circuits; for a polynomial take dwave-local"]
-        if work.qubits > MAX_QUBITS:
-            need = 16 * 2**work.qubits / 2**30
-            return [
-                f"{work.qubits} qubits need {need:,.0f} GiB for a state vector, local goes to {MAX_QUBITS}; take "
-                "aer with method=matrix_product_state, or the subspace engine (trine simulate)"
-            ]
-        return []
+        return state_vector_obstacles(work, "local", MAX_QUBITS)
 
     def run(self, work: Work) -> Outcome:
         """Seeded samples."""

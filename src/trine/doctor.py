@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-PACKAGES = (  # distribution, extra ("" = base), what for
+PACKAGES = (  # distribution, extra ("" = base; its own name = none), what for
     ("numpy", "", "every program's definition"),
     ("onnx", "", "reading and writing models"),
     ("onnxruntime", "", "running the int8 ONNX"),
@@ -20,6 +20,22 @@ PACKAGES = (  # distribution, extra ("" = base), what for
     ("capstone", "verify", "checking that no instruction is beyond the core"),
     ("wfdb", "data", "downloading MIT-BIH records"),
     ("neurokit2", "data", "a synthetic ECG where no recording can be had"),
+    ("numba", "neuromorphic", "the event-driven engine of spiking nets; quantum statevectors"),
+    ("snntorch", "neuromorphic", "the real-valued simulator of spiking nets; fine-tuning"),
+    ("nir", "neuromorphic", "reading and writing NIR files"),
+    ("matplotlib", "neuromorphic", "pictures: trine simulate --plots"),
+    ("qiskit", "quantum", "circuits, transpiling, OpenQASM"),
+    ("qiskit-aer", "quantum", "noisy simulation of circuits"),
+    ("pennylane", "quantum", "a second circuit simulator"),
+    ("pennylane-lightning", "quantum", "its fast statevector"),
+    ("rdkit", "chemistry", "molecules of the drug-discovery problems"),
+    ("openfermion", "openfermion", "molecular Hamiltonians"),
+    ("pyscf", "pyscf", "integrals of molecules"),
+    ("dimod", "quantum", "QUBO and Ising models"),
+    ("dwave-samplers", "quantum", "simulated annealing, tabu, tree decomposition"),
+    ("qiskit-ibm-runtime", "cloud", "submitting to IBM Quantum"),
+    ("amazon-braket-sdk", "braket", "submitting to Amazon Braket"),
+    ("dask", "campaign", "jobs on several machines"),
 )
 PROGRAMS = (  # program, apt package, what for
     ("cc", "gcc", "running the emitted C on this machine (ziglang serves as well)"),
@@ -43,20 +59,39 @@ class Part:
 
 
 def examine() -> list[Part]:
-    """Look for every part; imports none of them."""
+    """Look for every part; imports none of them. Starts the interpreters of the side environments."""
     parts = []
     for name, extra, purpose in PACKAGES:
         try:
             version: str | None = metadata.version(name)
         except metadata.PackageNotFoundError:
             version = None
-        parts.append(
-            Part(name, version, purpose, f"pip install 'trine[{extra}]'" if extra else "pip install trine")
-        )
+        get = extra if extra == name else f"'trine[{extra}]'" if extra else "trine"
+        parts.append(Part(name, version, purpose, f"pip install {get}"))
+    parts += environments()
     for name, package, purpose in PROGRAMS:
         path = shutil.which(name)
         parts.append(Part(name, path, purpose, f"apt-get install {package}"))
     return parts
+
+
+def environments() -> list[Part]:
+    """Simulators that live in environments of their own; starts each once."""
+    from trine.neuromorphic.backends import lava_environment, sanafe_environment
+
+    found = []
+    for name, says, purpose, get in (
+        ("lava-nc", lava_environment.doctor(), "an oracle of the spiking engine", "trine lava setup"),
+        (
+            "sanafe",
+            sanafe_environment.doctor(),
+            "an outside oracle of spikes and joules (GPL-3)",
+            sanafe_environment.INSTALL,
+        ),
+    ):
+        version = f"{says.get('lava') or says.get('version')} in {says.get('python')}" if says["ok"] else None
+        found.append(Part(f"{name} (own environment)", version, purpose, get))
+    return found
 
 
 def show(parts: Sequence[Part]) -> None:

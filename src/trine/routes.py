@@ -3,99 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trine.devices import Device, EdgeDevice, NeuroChip
+from trine.devices import Device, EdgeDevice, NeuroChip, QuantumDevice
 from trine.devices.errors import InputError
+from trine.options import Choices
 
 if TYPE_CHECKING:
     from trine.compilers.deployment import Deployment
     from trine.compilers.target import Progress, Target
 
-PILLAR_OF = {  # options that mean something to one pillar only
-    "requantize": "edge", "activation_type": "edge", "compiler": "edge", "implant": "edge",
-    "scheme": "neuromorphic", "steps": "neuromorphic", "chips": "neuromorphic", "input_bits": "neuromorphic",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Choices:
-    """Options as given; None where the user said nothing."""
-
-    requantize: str | None = None
-    activation_type: str | None = None
-    compiler: str | None = None
-    implant: bool | None = None
-    scheme: str | None = None
-    steps: int | None = None
-    chips: int | None = None
-    input_bits: int | None = None
-    examples: int | None = None
-    battery: str = "cr2032"
-    rate: float = 1.0
-
-    def given(self, *names: str) -> dict[str, Any]:
-        """Those of the named options that the user gave."""
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-
-    def refuse_strangers(self, device: Device) -> None:
-        """Raise InputError for options that another pillar understands."""
-        wrong = [
-            f.name
-            for f in fields(self)
-            if f.name in PILLAR_OF and PILLAR_OF[f.name] != device.kind and getattr(self, f.name) is not None
-        ]
-        if wrong:
-            named = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
-            raise InputError(
-                f"{named}: means nothing for {device.name}, a {device.kind} device; leave it out"
-            )
-
 
 def served(name: str) -> Device:
-    """A device of the catalogue or a file, of a kind that this version compiles for. Raises InputError."""
+    """A device of the catalogue or a file. Raises InputError."""
     from trine.devices import load_device
 
-    device = load_device(name)
-    if not isinstance(device, EdgeDevice | NeuroChip):
-        raise InputError(
-            f"{device.name} is a {device.kind} device; this version compiles for edge devices and neuromorphic chips "
-            "(trine devices --kind edge, trine devices --kind neuromorphic)"
-        )
-    return device
+    return load_device(name)
 
 
 def check(source: Path, device: Device, shapes: Mapping[str, Any]) -> tuple[bool, str, Mapping[str, Any]]:
     """Will it lower, will it fit: (answer, text, object for --json). Raises InputError with all obstacles."""
+    if isinstance(device, QuantumDevice):
+        from trine import quantum_routes
+
+        return quantum_routes.check(source, device)
     if isinstance(device, EdgeDevice):
+        if source.suffix == ".nir":
+            raise InputError(f"{source.name} holds a spiking net, {device.name} is an edge device")
         from trine.edge.checking import check_edge
 
         report = check_edge(source, device, shapes)
         return report.ok, report.text(), report.as_json()
-    from trine.compilers.source import load_source
-    from trine.neuromorphic.target import TARGET as SPIKING
+    if source.suffix == ".nir":
+        from trine import spiking_routes
 
-    graph = load_source(source, shapes)
-    obstacles = SPIKING.obstacles(graph, device)
-    if obstacles:
-        raise InputError(f"{source.name} cannot be compiled for {device.name}:\n  " + "\n  ".join(obstacles))
-    macs, parameters = graph.macs(), graph.parameters()
-    later = "how many cores it takes depends on its spikes: trine compile with --data says"
-    found = {
-        "model": source.name,
-        "device": device.name,
-        "macs": macs,
-        "parameters": parameters,
-        "ok": True,
-        "fit": [],
-    }
-    text = (
-        f"{source.name} for {device.name}: every node has a spiking form\n"
-        f"  {macs:,} multiply-accumulates, {parameters:,} parameters\n  {later}"
-    )
-    return True, text, {**found, "note": later}
+        return spiking_routes.check_nir(source, spiking(device))
+    from trine.neuromorphic.checking import check_chip
+
+    found = check_chip(source, spiking(device), shapes)
+    return found.ok, found.text(), found.as_json()
 
 
 def route(device: Device, choices: Choices) -> tuple[Target, Any]:
@@ -104,6 +51,11 @@ def route(device: Device, choices: Choices) -> tuple[Target, Any]:
     from trine.devices import battery
 
     choices.refuse_strangers(device)
+    if isinstance(device, QuantumDevice):
+        from trine import quantum_routes
+        from trine.quantum.target import TARGET as CIRCUITS
+
+        return CIRCUITS, quantum_routes.options_of(choices)
     battery(choices.battery)
     duty = Duty(choices.rate, choices.battery)
     if isinstance(device, EdgeDevice):
@@ -115,39 +67,83 @@ def route(device: Device, choices: Choices) -> tuple[Target, Any]:
             duty=duty, parity_examples=compared, emulated_examples=choices.examples, **given
         )
         return TARGET, options
-    from trine.neuromorphic.conversion.convert import ConversionOptions
+    from trine import spiking_routes
     from trine.neuromorphic.target import TARGET as SPIKING
-    from trine.neuromorphic.target import NeuromorphicOptions
 
-    conversion = ConversionOptions(**choices.given("scheme", "steps", "input_bits"))
-    return SPIKING, NeuromorphicOptions(conversion, duty=duty, **choices.given("chips"))
+    return SPIKING, spiking_routes.options_of(choices, duty)
+
+
+def compile_source(
+    source: Path, device: Device, out: Path, data: Path | None, shapes: Mapping[str, Any], choices: Choices,
+    progress: Progress,
+) -> Mapping[str, Any]:  # fmt: skip
+    """Compile a model for a device into a folder; the deployment's record."""
+    from trine.compilers.deploy import deploy
+    from trine.compilers.target import Job
+
+    target, options = route(device, choices)
+    if source.suffix == ".nir":
+        from trine import spiking_routes
+
+        target, options = spiking_routes.nir(device, data, choices, options)
+        data = None
+    elif choices.given("dt", "slower_cycles"):
+        raise InputError("--dt, --slower-cycles: only for .nir files")
+    return deploy(Job(source, device, out, data, shapes, options, progress), target).record
+
+
+def opened(out: Path) -> tuple[Deployment, Device]:
+    """A deployment whose files are as they were written, and the device it was compiled for."""
+    from trine.compilers.deployment import check_hashes, open_deployment
+
+    deployment = open_deployment(out)
+    check_hashes(deployment)
+    return deployment, served(str(deployment.artifact("device")))
 
 
 def simulate(
-    deployment: Deployment, device: Device, data: Path, choices: Choices, progress: Progress
+    deployment: Deployment, device: Device, data: Path | None, choices: Choices, progress: Progress
 ) -> Mapping[str, Any]:
-    """Run a deployment on examples by its pillar."""
+    """Run a deployment by its pillar."""
     _, options = route(device, choices)
+    if isinstance(device, QuantumDevice):
+        from trine import quantum_routes
+
+        return quantum_routes.simulate(deployment, device, data, choices, progress)
     if isinstance(device, EdgeDevice):
         from trine.edge import simulate as edge
 
-        return edge.simulate(deployment, device, data, options, progress)
-    from trine.neuromorphic import simulate as spiking
+        return edge.simulate(deployment, device, given(data), options, progress)
+    from trine import spiking_routes
 
-    if not isinstance(device, NeuroChip):
-        raise InputError(f"{device.name} is a {device.kind} device")
-    return spiking.simulate(deployment, device, data, options, progress, limit=choices.examples)
+    return spiking_routes.simulate(deployment, spiking(device), data, choices, options, progress)
 
 
 def verify(deployment: Deployment, device: Device, choices: Choices) -> Mapping[str, Any]:
     """Prove a deployment again by its pillar."""
     _, options = route(device, choices)
+    if isinstance(device, QuantumDevice):
+        from trine import quantum_routes
+
+        return quantum_routes.verify(deployment, device)
     if isinstance(device, EdgeDevice):
         from trine.edge import simulate as edge
 
         return edge.verify(deployment, device, options)
-    from trine.neuromorphic import simulate as spiking
+    from trine import spiking_routes
 
+    return spiking_routes.verify(deployment, spiking(device), options)
+
+
+def spiking(device: Device) -> NeuroChip:
+    """A neuromorphic chip. Raises InputError for another device."""
     if not isinstance(device, NeuroChip):
         raise InputError(f"{device.name} is a {device.kind} device")
-    return spiking.verify(deployment, device, options)
+    return device
+
+
+def given(data: Path | None) -> Path:
+    """The examples. Raises InputError where there are none."""
+    if data is None:
+        raise InputError("nothing to run: give --data X.npz")
+    return data

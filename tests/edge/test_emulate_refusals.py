@@ -182,7 +182,7 @@ def test_a_killed_emulator_is_reported(tmp_path: Path) -> None:
     with load("rv32imc", "zig", "unicorn", Net().write(tmp_path), Net().entry) as machine:
         assert isinstance(machine, UnicornMachine)
         os.kill(machine.process_id, signal.SIGKILL)
-        with pytest.raises(EmulationFault, match="ended without an answer|has ended"):
+        with pytest.raises(EmulationFault, match=r"ended without an answer|has ended"):
             machine.run(Net().inputs(1))
         with pytest.raises(EmulationFault, match="load the program again"):
             machine.run(Net().inputs(1))

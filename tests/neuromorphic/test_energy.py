@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +15,7 @@ from hypothesis import strategies as st
 from mapped_nets import chip, ecg, events, perceptron, stack
 
 from trine.devices.errors import AnswerIsNo, InputError
+from trine.neuromorphic.backends import sanafe, sanafe_environment
 from trine.neuromorphic.energy import (
     Duty,
     analyse,
@@ -27,7 +26,7 @@ from trine.neuromorphic.energy import (
     side_by_side,
 )
 from trine.neuromorphic.energy.claim import OTHERS, ratios, table
-from trine.neuromorphic.energy.figures import TRUENORTH_SWEEP, truenorth_sweep
+from trine.neuromorphic.energy.figures import rate_sweep, sweep_points
 from trine.neuromorphic.energy.times import barrier_s
 from trine.neuromorphic.events import Events, PopulationEvents, ProjectionEvents
 from trine.neuromorphic.mapping import Mapping, Piece, Traffic, map_net
@@ -140,8 +139,8 @@ def test_board_line_of_copies_at_eight_percent() -> None:
 
 
 def test_truenorth_sweep_predicts_the_point_between() -> None:
-    static, joules = truenorth_sweep()
-    _, (middle, between), (fast, high) = TRUENORTH_SWEEP
+    static, joules = rate_sweep(chip("truenorth"))
+    _, (middle, between), (fast, high) = sweep_points(chip("truenorth"))
     line = static + middle * joules * 1048576 * 128
     assert line == pytest.approx(between, rel=0.01)
     assert joules == pytest.approx(2.3e-12, rel=0.01)
@@ -235,9 +234,9 @@ def test_too_slow_for_the_duty() -> None:
 
 
 def test_barriers() -> None:
-    assert barrier_s("sanafe", 1, 1)[1] == pytest.approx(0.6e-6)
-    assert barrier_s("davies2018", 32, 1)[1] == pytest.approx(465e-9)
-    low, middle, high = barrier_s("sanafe", 64, 2)
+    assert barrier_s(chip("loihi1"), "sanafe", 1, 1)[1] == pytest.approx(0.6e-6)
+    assert barrier_s(chip("loihi1"), "davies2018", 32, 1)[1] == pytest.approx(465e-9)
+    low, middle, high = barrier_s(chip("loihi1"), "sanafe", 64, 2)
     assert low < middle == pytest.approx(14.3e-6)
     assert high == pytest.approx(16.2e-6)
 
@@ -249,7 +248,7 @@ def test_truenorth_joules() -> None:
     found = analyse(net, mapping, run, chip("truenorth"))
     assert found.profile == "sweep"
     assert value(found, "latency_s") == pytest.approx(10e-3)
-    static, joules = truenorth_sweep()
+    static, joules = rate_sweep(chip("truenorth"))
     assert value(found, "dynamic_energy_j") == pytest.approx(joules * run.synaptic_operations)
     assert value(found, "static_energy_j") == pytest.approx(static * 10e-3)
     # Spikes that enter (20 neurons, one core, each axon once) and those that leave, 64 pJ each; 5 inferences, one each.
@@ -311,7 +310,7 @@ def test_claim_of_the_docs_is_computed() -> None:
     assert ratios(OTHERS[2])["total energy, batch 64"] < 1
 
 
-SANAFE = os.environ.get("TRINE_SANAFE_PYTHON")
+SANAFE = sanafe_environment.doctor()
 STORED = {
     "spikes": [282, 398, 331, 21], "updated": 5612, "synapse": 1.3776485e-6, "soma": 4.727142e-7,
     "network": 1.160796e-7, "total": 1.9664423e-6, "sim_time": 1.437344e-4,
@@ -320,31 +319,23 @@ STORED = {
 
 
 def sanafe_run() -> dict[str, Any]:
-    """The net of `STORED` in SANA-FE."""
+    """The net of `STORED` in SANA-FE, on the same tiles."""
     rng = np.random.default_rng(0)
     sizes = [20, 64, 48, 5]
-    weights = [rng.integers(-100, 128, (o, i)).astype(float).tolist() for i, o in pairwise(sizes)]
-    inputs = (rng.random((50, 20)) < 0.3).astype(int).tolist()
-    job = {
-        "weights": weights,
-        "inputs": inputs,
-        "threshold": 600.0,
-        "places": [(0, 0), (0, 1), (5, 0), (9, 2)],
-    }
-    worker = Path(__file__).with_name("sanafe_worker.py")
-    done = subprocess.run(
-        [str(SANAFE), str(worker)],
-        input=json.dumps(job),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    out = json.loads(done.stdout[done.stdout.index("{") :])
-    spikes = [sum(g == f"layer{k}" for step in out["spikes"] for g, _ in step) for k in range(4)]
-    return out["energy"] | {
-        "spikes": spikes, "updated": out["perf"]["updated"] - spikes[0], "sim_time": out["sim_time"],
-    }  # fmt: skip
+    weights = [rng.integers(-100, 128, (o, i)) for i, o in pairwise(sizes)]
+    inputs = (rng.random((50, 20)) < 0.3).astype(np.int64)
+    net = stack(*(((n,), None) for n in sizes), neuron="IF")
+    net = replace(
+        net, arithmetic="lava",
+        populations=tuple(p if p.neuron == INPUT else replace(p, parameters={"vth": 600}) for p in net.populations),
+        projections=tuple(replace(p, weight=w) for p, w in zip(net.projections, weights)),
+    )  # fmt: skip
+    probes = {p.name: ("counts",) for p in net.populations}
+    places = placed(net, [(0, 0), (1, 1), (2, 1)])
+    result, seen = sanafe.observe(net, {"layer0": inputs[None]}, 50, probes, placed=places)
+    spikes = [int(result.counts[f"layer{k}"].sum()) for k in range(4)]
+    updated = round(seen.updates) - spikes[0]
+    return {**seen.energy_j, "spikes": spikes, "updated": updated, "sim_time": seen.time_s}
 
 
 def same_as_sanafe(run: dict[str, Any]) -> None:
@@ -369,8 +360,11 @@ def test_total_is_sanafe_s_stored() -> None:
     same_as_sanafe(STORED)
 
 
-@pytest.mark.skipif(SANAFE is None, reason="TRINE_SANAFE_PYTHON names no interpreter that has sanafe (GPL-3)")
 def test_total_is_sanafe_s_live() -> None:
+    if not SANAFE["ok"] and os.environ.get("CI") == "true":
+        pytest.fail(f"continuous integration must have SANA-FE: {SANAFE['says']}")
+    if not SANAFE["ok"]:
+        pytest.skip(SANAFE["says"])
     run = sanafe_run()
     assert run["spikes"] == STORED["spikes"]
     same_as_sanafe(run)

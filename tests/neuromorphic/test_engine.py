@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -181,3 +182,41 @@ def test_bad_parameters_and_probes() -> None:
         run(one_neuron("LIF", "zero", 2, vtth=3), given_, 2)
     with pytest.raises(InputError, match="variable 'w'"):
         run(one_neuron("LIF", "zero", 2, vth=3), given_, 2, {"n": ("w",)})
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(seed=SEEDS, kind=st.sampled_from(["IF", "LIF", "CubaLIF"]), rate=st.sampled_from([0.002, 0.05]))
+def test_wide_nets_with_little_going_on(seed: int, kind: str, rate: float) -> None:
+    """Chunks that rest, that stand above zero, that are woken by an event, a reset by schedule or a phase."""
+    rng = np.random.default_rng(seed)
+    shape, parameters = (3, 700), {"vth": int(rng.integers(20, 200))}
+    if kind != "IF":
+        parameters["dv"] = int(rng.integers(0, 2)) * 1500
+    if kind == "CubaLIF":
+        parameters["du"] = 2000
+    last = parameters | [{}, {"reset_interval": 7}, {"integrate_steps": 9, "fire_steps": 5}][seed % 3]
+    resets = ("zero", "subtraction")
+    populations = (
+        Population("in", INPUT, (1, 1400)),
+        Population("a", kind, shape, parameters, resets[seed % 2]),
+        Population("b", kind, (2100,), last, resets[seed // 2 % 2]),
+    )
+    weight = rng.integers(-100, 160, (3, 1, 4)) * 2
+    links = (
+        Projection("w", "in", "a", "conv", weight, {"strides": (2,), "pads": (1, 1)}),
+        Projection("x", "a", "b", "identity", np.array(150), {}, 1),
+    )
+    net = SpikingNet("wide", 1e-3, populations, links, ("in",), ("b",), "loihi_hardware")
+    inputs = {"in": (rng.random((2, 40, 1, 1400)) < rate).astype(np.int8)}
+    meant = define(net, inputs, 40, everything(net))
+    assert meant.sent["a"].sum() > 0
+    same(net, meant, run(net, inputs, 40, everything(net)))
+
+
+def test_loops_compile_where_nothing_can_be_kept() -> None:
+    """numba has no place for a function whose file does not exist; it is compiled all the same."""
+    from trine.neuromorphic.engine.compiled import compiled
+
+    made: dict[str, Any] = {}
+    exec(compile("def double(x):\n    return 2 * x\n", "<nowhere>", "exec"), made)
+    assert compiled(made["double"])(21) == 42

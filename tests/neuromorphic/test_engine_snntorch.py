@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("snntorch", reason="needs snntorch: pip install 'trine[neuromorphic]'")
 
 from trine.devices.errors import InputError
-from trine.neuromorphic.backends import simulate
+from trine.neuromorphic.backends.simulate import simulate
 from trine.neuromorphic.net import INPUT, Population, Projection, SpikingNet
 
 

@@ -14,7 +14,8 @@ import pytest
 from spiking_samples import differing, everything, random_net, spikes
 
 from trine.devices.errors import InputError
-from trine.neuromorphic.backends import lava, lava_environment, simulate
+from trine.neuromorphic.backends import lava, lava_environment
+from trine.neuromorphic.backends.simulate import simulate
 from trine.neuromorphic.engine.definition import define
 from trine.neuromorphic.net import INPUT, Population, Projection, SpikingNet
 
@@ -40,7 +41,8 @@ def chain(*kinds: tuple[str, dict[str, object]]) -> SpikingNet:
 def test_random_nets_live() -> None:
     """200 nets in continuous integration, 30 elsewhere: spikes, u and v of every step.
 
-    Dense, convolution, pooling, delays, recurrence, exponents, both kinds of LIF.
+    Dense, convolution, pooling, delays, recurrence, exponents, both kinds of LIF; every second one with resets by
+    subtraction, without reset, and with phases, which the worker adds to lava's model (`add_phases`).
     """
     if not PRESENT:
         if os.environ.get("CI") == "true":
@@ -49,7 +51,7 @@ def test_random_nets_live() -> None:
     pytest.importorskip("numba", reason="the native engine needs numba: pip install 'trine[neuromorphic]'")
     from trine.neuromorphic.engine import run
 
-    nets = [random_net(seed, soft=False, phases=False, even_pads=True) for seed in range(NETS)]
+    nets = [random_net(seed, soft=seed % 2 > 0, phases=seed % 2 > 0, even_pads=True) for seed in range(NETS)]
     inputs = [spikes(seed, net, 1, STEPS) for seed, net in enumerate(nets)]
     jobs = [
         (net, {k: x[0] for k, x in given.items()}, STEPS, everything(net))
@@ -89,15 +91,39 @@ def test_other_neurons_live() -> None:
     assert {k: n.tolist() for k, n in one.sent.items()} == {k: n.tolist() for k, n in other.sent.items()}
 
 
+@pytest.mark.skipif(not PRESENT, reason="lava's environment is absent: trine lava setup")
+def test_padding_that_differs_at_the_ends_and_halved_weights_live() -> None:
+    """Kernels widened by zeros, an exponent of -1 folded into even weights, a threshold for each neuron."""
+    rng = np.random.default_rng(3)
+    weight = rng.integers(-60, 60, (2, 2, 4)) * 2
+    populations = (
+        Population("in", INPUT, (2, 15)),
+        Population("a", "IF", (2, 7), {"vth": rng.integers(40, 90, (2, 7)), "v_initial": 70}, "subtraction"),
+        Population("b", "IF", (2, 8), {"vth": 50}, "subtraction"),
+    )
+    links = (
+        Projection("v", "in", "a", "conv", weight, {"strides": (2,), "pads": (0, 1)}, 0, -1),
+        Projection("w", "a", "b", "conv", rng.integers(0, 90, (2, 2, 4)), {"pads": (3, 1)}, 1),
+    )
+    net = SpikingNet("ends", 1e-3, populations, links, ("in",), ("b",), "lava")
+    given = {"in": (rng.random((1, 40, 2, 15)) < 0.3).astype(np.int64)}
+    probes = {"a": ("spikes", "v"), "b": ("spikes", "v")}
+    one, other = simulate(net, given, 40, "lava", probes), define(net, given, 40, probes)
+    for name, variables in probes.items():
+        for v in variables:
+            assert np.array_equal(one.probes[name][v], other.probes[name][v]), (name, v)
+    assert other.spikes("b").sum() > 20
+
+
 def test_refuses_what_lava_cannot_express() -> None:
     net = random_net(5)
     first = next(p for p in net.populations if p.neuron != INPUT)
-    soft = replace(first, reset="subtraction", parameters={"vth": 3, "v_initial": 4, "reset_interval": 2})
+    soft = replace(first, parameters={"vth": 3, "v_initial": 4, "reset_interval": 2, "refractory_steps": 1})
     populations = tuple(soft if p.name == first.name else p for p in net.populations)
     odd = tuple(
         replace(p, weight=np.resize([3, -1], p.weight.shape), delay_steps=64) for p in net.projections
     )
-    with pytest.raises(InputError, match=r"(?s)reset 'subtraction'.*anything but 0.*delay of 64 steps"):
+    with pytest.raises(InputError, match=r"(?s)refractory_steps.*anything but 0.*delay of 64 steps"):
         lava.run(replace(net, populations=populations, projections=odd), spikes(5, net, 1, 4), 4)
     with pytest.raises(InputError, match="arithmetic 'lava', not 'slayer'"):
         lava.run(replace(net, arithmetic="slayer"), spikes(5, net, 1, 4), 4)

@@ -23,6 +23,7 @@ from trine.devices import load_device
 from trine.devices.errors import AnswerIsNo, InputError
 from trine.neuromorphic import net_file
 from trine.neuromorphic.conversion.convert import ConversionOptions
+from trine.neuromorphic.conversion.receipts import STAGES
 from trine.neuromorphic.simulate import load, simulate, verify
 from trine.neuromorphic.target import TARGET, NeuromorphicOptions
 
@@ -75,7 +76,7 @@ def test_a_deployment_proves_its_counts_and_states_what_it_costs(exact: Deployme
     assert costs["sanafe: dynamic_energy_j"]["value"] > 0
     assert record["fit"][0]["available"] == 128
     receipts = json.loads(exact.artifact("receipts").read_text("utf-8"))
-    assert {s["stage"] for s in receipts["stages"]} == {"float", "levels", "integers", "spiking"}
+    assert {s["stage"] for s in receipts["stages"]} == set(STAGES)
     assert json.loads(exact.artifact("mapping").read_text("utf-8"))["violations"] == []
 
 

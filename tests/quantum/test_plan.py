@@ -101,7 +101,7 @@ def test_shots() -> None:
     [
         (
             Odds(0.5, 1 / 32, 1 / 32, "all 32 bit strings"),
-            "not worth it: all 32 bit strings has the optimum",
+            "not worth it: the optimum is known without a quantum machine (all 32 bit strings)",
             False,
         ),
         (Odds(1 / 32, 1 / 32, 1 / 32), "no better than random", False),

@@ -1,0 +1,1 @@
+"""Surrogate-gradient fine-tuning of converted networks for few time steps, in snntorch."""

@@ -1,0 +1,1 @@
+"""What problems know of chemistry and biology: codons, contacts, peptides, RNA, reads, positions, torsions."""

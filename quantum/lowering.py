@@ -1,0 +1,165 @@
+"""From a stated problem to a device's circuit: encode, angles, circuit, transpile. Pure steps on `Program`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+from trine.devices import QuantumDevice
+from trine.devices.errors import InputError, nearest
+from trine.quantum.circuit import Circuit
+from trine.quantum.circuits.transpile import Transpiled
+from trine.quantum.engines.state import StateEngine
+from trine.quantum.feasible import OneHot
+from trine.quantum.plan.plan import Plan
+from trine.quantum.polynomial import Polynomial
+from trine.quantum.problem import Encoding, Exact, Stated
+from trine.quantum.samples import Angles
+
+AnglesBy = Literal["optimise", "ramp"]
+MixerName = Literal["x", "xy"]
+OPTIMISED_QUBITS = (
+    20  # above, the state is too slow to optimise over on two cores: a ramp needs no evaluation
+)
+EVALUATIONS = 120
+
+
+@dataclass(frozen=True)
+class QuantumOptions:
+    """What a user may choose. layers: p. angles: how they are found; None: optimised to 20 qubits, else a ramp.
+
+    mixer: "x" over all strings with penalties, "xy" inside one-hot groups. shots: of a run. given: angles of the user's
+    own, in Trine's convention. seeds: of the transpiler.
+    """
+
+    layers: int = 1
+    angles: AnglesBy | None = None
+    mixer: MixerName = "x"
+    shots: int = 1000
+    seed: int = 0
+    seeds: int = 5
+    given: Angles | None = None
+
+    def check(self) -> None:
+        """Raise InputError naming every option out of range."""
+        problems = []
+        if not 1 <= self.layers <= 1000:
+            problems.append(f"{self.layers} layers: give 1 to 1000")
+        if not 1 <= self.shots <= 10_000_000:
+            problems.append(f"{self.shots} shots: give 1 to 10,000,000")
+        if not 1 <= self.seeds <= 100:
+            problems.append(f"{self.seeds} seeds of the transpiler: give 1 to 100")
+        for name, value, known in (
+            ("angles", self.angles or "ramp", get_args(AnglesBy)),
+            ("mixer", self.mixer, get_args(MixerName)),
+        ):
+            if value not in known:
+                problems.append(f"{name} {value!r} is unknown: {nearest(value, known)}")
+        if self.given is not None and self.given.layers != self.layers:
+            problems.append(f"angles for {self.given.layers} layers given, {self.layers} layers asked for")
+        if problems:
+            raise InputError("; ".join(problems))
+
+
+@dataclass(frozen=True)
+class Program:
+    """A problem on its way to a device; what is not there yet is None."""
+
+    stated: Stated
+    encoding: Encoding | None = None
+    exact: Exact | None = field(default=None, repr=False)
+    angles: Angles | None = None
+    circuit: Circuit | None = None
+    transpiled: Transpiled | None = None
+    expectation: float | None = None
+    plan: Plan | None = None
+    stored: Circuit | None = None  # the device's circuit as a deployment holds it
+
+    @property
+    def device_circuit(self) -> Circuit | None:
+        """On the used qubits only."""
+        return self.transpiled.compact() if self.transpiled is not None else self.stored
+
+    @property
+    def encoded(self) -> Encoding:
+        """The encoding. Raises InputError before its pass."""
+        if self.encoding is None:
+            raise InputError("the problem has not been encoded yet")
+        return self.encoding
+
+    def cost_polynomial(self, mixer: MixerName) -> Polynomial:
+        """What the phase separator holds: without the penalties that the mixer makes needless."""
+        return self.encoded.inside if mixer == "xy" else self.encoded.polynomial
+
+
+def encode(program: Program, options: QuantumOptions) -> Program:
+    """Problem -> polynomial of bits, and its optimum where that can be had."""
+    encoding = program.stated.problem.encode(program.stated.instance)
+    if options.mixer == "xy" and not isinstance(encoding.feasible, OneHot):
+        raise InputError(
+            f"mixer xy keeps one bit of each group, and {program.stated.problem.name} has no such groups; use --mixer x"
+        )
+    return replace(program, encoding=encoding, exact=program.stated.problem.exact(program.stated.instance))
+
+
+def find_angles(program: Program, options: QuantumOptions) -> Program:
+    """Given, optimised from a ramp, or the ramp itself."""
+    from trine.quantum.angles.ramp import cost_scale, linear_ramp
+
+    if options.given is not None:
+        return replace(program, angles=options.given)
+    polynomial = program.cost_polynomial(options.mixer)
+    ramp = linear_ramp(options.layers, cost_scale(polynomial))
+    by = options.angles or ("optimise" if small(program, options) else "ramp")
+    if by == "ramp":
+        return replace(program, angles=ramp)
+    engine = engine_of(program, options)
+    from trine.quantum.angles.optimise import optimise
+
+    found = optimise(engine, ramp, evaluations=EVALUATIONS)
+    # to 12 digits: sums of threads differ in the last ones, and compiling twice gives the same bytes
+    gammas, betas = (
+        tuple(float(f"{v:.12g}") for v in half) for half in (found.angles.gammas, found.angles.betas)
+    )
+    source = f"L-BFGS-B on the exact expectation from a linear ramp, {found.evaluations} evaluations"
+    return replace(program, angles=Angles(gammas, betas, source), expectation=float(f"{found.value:.12g}"))
+
+
+def small(program: Program, options: QuantumOptions) -> bool:
+    """Whether optimising takes seconds, not hours."""
+    encoding = program.encoded
+    if options.mixer == "xy":
+        return encoding.feasible.size <= 1 << OPTIMISED_QUBITS
+    return encoding.qubits <= OPTIMISED_QUBITS
+
+
+def engine_of(program: Program, options: QuantumOptions) -> StateEngine:
+    """The engine that simulates what the circuit does. Raises InputError with the memory it would need."""
+    if options.mixer == "xy":
+        from trine.quantum.engines.subspace import SubspaceEngine
+
+        return SubspaceEngine(program.encoded.inside, program.encoded.feasible, "xy-ring")
+    from trine.quantum.engines.full import FullEngine
+
+    return FullEngine(program.encoded.polynomial)
+
+
+def build(program: Program, options: QuantumOptions) -> Program:
+    """Angles -> a bound circuit."""
+    from trine.quantum.circuits.qaoa import angle_values, one_hot_circuit, qaoa_circuit
+
+    assert program.angles is not None
+    feasible = program.encoded.feasible
+    if options.mixer == "xy" and isinstance(feasible, OneHot):
+        free = one_hot_circuit(program.encoded.inside, feasible, options.layers)
+    else:
+        free = qaoa_circuit(program.encoded.polynomial, options.layers)
+    return replace(program, circuit=free.bind(angle_values(program.angles)))
+
+
+def route(program: Program, device: QuantumDevice, options: QuantumOptions) -> Program:
+    """The circuit in the device's gates on its qubits."""
+    from trine.quantum.circuits.transpile import transpile
+
+    assert program.circuit is not None
+    return replace(program, transpiled=transpile(program.circuit, device, tuple(range(options.seeds))))

@@ -1,0 +1,1 @@
+"""Exact optima, classically: enumeration, elimination, branch and bound, dynamic and integer programming."""

@@ -1,0 +1,1 @@
+"""What samples are worth: beside their baselines, in numbers and pictures."""
