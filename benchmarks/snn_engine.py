@@ -8,10 +8,10 @@ side, and no side records spikes. The engine is timed before and after each peer
 One thread: run it as OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/python benchmarks/snn_engine.py
 brian2 and sinabs run in environments of their own (`snn_peers.py`), given by --brian2 and --sinabs or TRINE_BRIAN2 and
 TRINE_SINABS as the path of a Python; without them they are left out. Such environments, with a C++ compiler for brian2:
-  python3.12 -m venv /tmp/brian2 && /tmp/brian2/bin/pip install brian2==2.10.1 numpy==2.4.6 'setuptools<81'
-  python3.11 -m venv /tmp/sinabs
-  /tmp/sinabs/bin/pip install torch==2.13.0 numpy==2.4.6 pbr matplotlib nir==1.0.4 nirtorch
-  /tmp/sinabs/bin/pip install --no-deps sinabs==3.1.3     (without samna, the driver of SynSense's boards)
+  python3.12 -m venv peers/brian2 && peers/brian2/bin/pip install brian2==2.10.1 numpy==2.4.6 'setuptools<81'
+  python3.11 -m venv peers/sinabs
+  peers/sinabs/bin/pip install torch==2.13.0 numpy==2.4.6 pbr matplotlib nir==1.0.4 nirtorch
+  peers/sinabs/bin/pip install --no-deps sinabs==3.1.3     (without samna, the driver of SynSense's boards)
 """
 
 from __future__ import annotations

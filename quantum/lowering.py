@@ -16,20 +16,28 @@ from trine.quantum.polynomial import Polynomial
 from trine.quantum.problem import Encoding, Exact, Stated
 from trine.quantum.samples import Angles
 
-AnglesBy = Literal["optimise", "ramp"]
+AnglesBy = Literal["optimise", "tuned", "ramp"]
 MixerName = Literal["x", "xy"]
-OPTIMISED_QUBITS = (
-    20  # above, the state is too slow to optimise over on two cores: a ramp needs no evaluation
-)
+OPTIMISED_QUBITS = 20  # above, a hundred evaluations with gradients take too long on two cores
+TUNED_QUBITS = 24  # above, half a dozen evaluations do
 EVALUATIONS = 120
+STEEPNESS = (
+    (0.6, 0.3),
+    (1.2, 0.6),
+    (2.0, 0.6),
+    (3.0, 0.6),
+    (0.6, 0.6),
+    (2.0, 0.3),
+)  # of ramps: gamma's, beta's
+TAIL = 0.1  # ramps are chosen by the mean of their best tenth: samples are drawn to find low ones
+LONG = 600  # gates, above which one seed of the transpiler must do
 
 
 @dataclass(frozen=True)
 class QuantumOptions:
-    """What a user may choose. layers: p. angles: how they are found; None: optimised to 20 qubits, else a ramp.
-
-    mixer: "x" over all strings with penalties, "xy" inside one-hot groups. shots: of a run. given: angles of the user's
-    own, in Trine's convention. seeds: of the transpiler.
+    """What a user may choose. layers: p. angles: how they are found; None: optimised to 20 qubits, the best of some
+    ramps to 24, else a ramp. mixer: "x" over all strings with penalties, "xy" inside one-hot groups. shots: of a run.
+    given: angles of the user's own, in Trine's convention. seeds: of the transpiler.
     """
 
     layers: int = 1
@@ -108,29 +116,36 @@ def find_angles(program: Program, options: QuantumOptions) -> Program:
 
     if options.given is not None:
         return replace(program, angles=options.given)
-    polynomial = program.cost_polynomial(options.mixer)
-    ramp = linear_ramp(options.layers, cost_scale(polynomial))
-    by = options.angles or ("optimise" if small(program, options) else "ramp")
+    scale = cost_scale(program.cost_polynomial(options.mixer))
+    by = options.angles or usual(program, options)
     if by == "ramp":
-        return replace(program, angles=ramp)
+        return replace(program, angles=linear_ramp(options.layers, scale))
     engine = engine_of(program, options)
+    ramps = [linear_ramp(options.layers, scale, *steep) for steep in STEEPNESS]
+    tails = [engine.cvar(ramp, TAIL) for ramp in ramps]
+    best = ramps[tails.index(min(tails))]
+    if by == "tuned":
+        mean = engine.expectation(best)
+        source = f"{best.source}, the best of {len(ramps)} by the mean of its lowest tenth"
+        return replace(program, angles=replace(best, source=source), expectation=float(f"{mean:.12g}"))
     from trine.quantum.angles.optimise import optimise
 
-    found = optimise(engine, ramp, evaluations=EVALUATIONS)
+    found = optimise(engine, best, evaluations=EVALUATIONS)
     # to 12 digits: sums of threads differ in the last ones, and compiling twice gives the same bytes
     gammas, betas = (
         tuple(float(f"{v:.12g}") for v in half) for half in (found.angles.gammas, found.angles.betas)
     )
-    source = f"L-BFGS-B on the exact expectation from a linear ramp, {found.evaluations} evaluations"
+    source = f"L-BFGS-B on the exact expectation from the best of {len(ramps)} ramps, {found.evaluations} evaluations"
     return replace(program, angles=Angles(gammas, betas, source), expectation=float(f"{found.value:.12g}"))
 
 
-def small(program: Program, options: QuantumOptions) -> bool:
-    """Whether optimising takes seconds, not hours."""
+def usual(program: Program, options: QuantumOptions) -> AnglesBy:
+    """What ends in a minute or so: optimised angles, the best of some ramps, or a ramp."""
     encoding = program.encoded
-    if options.mixer == "xy":
-        return encoding.feasible.size <= 1 << OPTIMISED_QUBITS
-    return encoding.qubits <= OPTIMISED_QUBITS
+    states = encoding.feasible.size if options.mixer == "xy" else 1 << encoding.qubits
+    if states <= 1 << OPTIMISED_QUBITS:
+        return "optimise"
+    return "tuned" if states <= 1 << TUNED_QUBITS else "ramp"
 
 
 def engine_of(program: Program, options: QuantumOptions) -> StateEngine:
@@ -162,4 +177,5 @@ def route(program: Program, device: QuantumDevice, options: QuantumOptions) -> P
     from trine.quantum.circuits.transpile import transpile
 
     assert program.circuit is not None
-    return replace(program, transpiled=transpile(program.circuit, device, tuple(range(options.seeds))))
+    seeds = options.seeds if len(program.circuit.gates) <= LONG else 1
+    return replace(program, transpiled=transpile(program.circuit, device, tuple(range(seeds))))

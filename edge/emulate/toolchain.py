@@ -49,11 +49,14 @@ class BuildError(AnswerIsNo):
 
 def execute(command: Sequence[str], workdir: Path, env: Mapping[str, str]) -> str:
     """Run a build command; its output is added to ``build.log`` in `workdir`. Raises BuildError."""
+    scratch = dict.fromkeys(
+        ("TMPDIR", "TMP", "TEMP"), str(workdir)
+    )  # a killed compiler's files vanish with it
     try:
         done = subprocess.run(
             command,
             cwd=workdir,
-            env={**os.environ, **env},
+            env={**os.environ, **scratch, **env},
             capture_output=True,
             text=True,
             errors="replace",

@@ -13,9 +13,9 @@ from trine.neuromorphic.arithmetic import Variant
 from trine.neuromorphic.engine.compartment import Probed, Sent, States, lif_direct, lif_lasting
 from trine.neuromorphic.engine.connect import from_last, to_last
 from trine.neuromorphic.engine.definition import active, sends
-from trine.neuromorphic.engine.gather import add_rows, add_runs
+from trine.neuromorphic.engine.feeds import Feed, Summed, add_up
 from trine.neuromorphic.engine.lists import collect, scatter
-from trine.neuromorphic.engine.prepared import Ready, Synapses
+from trine.neuromorphic.engine.prepared import Ready
 from trine.neuromorphic.engine.result import Counts, Probes, Result
 from trine.neuromorphic.loihi_lif import phases, zeros
 from trine.neuromorphic.net import INPUT, Array, Population, SpikingNet
@@ -105,13 +105,19 @@ class Run:
         if ready.neuron is None:
             self._collect(ready, tile, tile.data[:, start:stop], start)
         else:
-            acc = self._sums(batch, stop - start, ready.population.size)
-            touched = np.zeros((batch, stop - start, ready.chunks), np.uint8)
-            for synapses in ready.synapses:
-                source = tiles[synapses.source]
-                _gather(synapses, source, self.ready[synapses.source].ring, start, acc, touched)
+            steps = np.arange(start, stop)
+            feeds: list[Feed] = [
+                s.feed(tiles[s.source], (steps - s.runs.lag), self.ready[s.source].ring)
+                for s in ready.synapses
+            ]
+            if not ready.fused:
+                acc = self._sums(batch, stop - start, ready.population.size)
+                touched = np.zeros((batch, stop - start, ready.chunks), np.uint8)
+                for feed in feeds:
+                    add_up(feed, acc, touched)
+                feeds = [Summed(acc, touched)]
             if ready.compartments is not None:
-                self._compartments(ready, tile, acc, touched, start, first)
+                self._compartments(ready, tile, feeds[0], steps, first)
             else:
                 self._plain(ready, tile, acc, start, first)
         slots = np.arange(start, stop) % ready.ring
@@ -135,22 +141,20 @@ class Run:
             counted = np.zeros_like(counted)
         collect(messages, start % ready.ring, ready.flags, tile.events, tile.values, tile.counts, counted)
 
-    def _compartments(
-        self, ready: Ready, tile: Tile, acc: Array, touched: Array, start: int, first: int
-    ) -> None:
+    def _compartments(self, ready: Ready, tile: Tile, feed: Feed, steps: Array, first: int) -> None:
         """The compiled neuron over a block."""
         c, name = ready.compartments, ready.population.name
         assert c is not None
-        takes, fires, clears = phases(ready.parameters, np.arange(start, start + acc.shape[1]))
+        takes, fires, clears = phases(ready.parameters, steps)
         ready.flags.fill(0)
-        updates = self.updates[name][first : first + len(acc)]
+        updates = self.updates[name][first : first + len(tile.counts)]
         kept = self.kept.get(name, {})
         lif = lif_lasting if c.lasting else lif_direct
         lif(
-            acc, touched, takes + 2 * fires + 4 * clears, c.cells, c.rules,
+            feed, takes + 2 * fires + 4 * clears, c.cells, c.rules,
             States(tile.state["u"], tile.state["v"], tile.standing),
-            Sent(tile.events, tile.counts, self.counts[name], updates, ready.flags), start % ready.ring,
-            Probed(kept.get("u", NOTHING), kept.get("v", NOTHING), first, start),
+            Sent(tile.events, tile.counts, self.counts[name], updates, ready.flags), steps[0] % ready.ring,
+            Probed(kept.get("u", NOTHING), kept.get("v", NOTHING), first, steps[0]),
         )  # fmt: skip
 
     def _plain(self, ready: Ready, tile: Tile, acc: Array, start: int, first: int) -> None:
@@ -190,26 +194,3 @@ class Run:
         }
         counts = {name: from_last(x, shapes[name]) for name, x in self.counts.items()}
         return Result(self.batch, self.steps, probes, counts, self.sent, self.per_step, self.updates)
-
-
-def _gather(s: Synapses, source: Tile, ring: int, start: int, acc: Array, touched: Array) -> None:
-    """Add what a projection delivers to acc."""
-    then = np.arange(start, start + acc.shape[1]) - s.runs.lag
-    slots = np.where(then >= 0, then % ring, -1)
-    if s.limit:
-        total = np.zeros(acc.shape[2], np.int32)
-        rows = s.table.weights.reshape(-1, acc.shape[2])
-        add_rows(source.events, source.counts, slots, rows, s.limit, s.ends, s.small, total, acc, touched)
-    else:
-        add_runs(
-            source.events,
-            source.values,
-            source.counts,
-            slots,
-            s.table,
-            s.runs.graded,
-            s.ends,
-            s.small,
-            acc,
-            touched,
-        )

@@ -13,7 +13,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from trine.neuromorphic.engine.compiled import compiled, inlined
+from trine.neuromorphic.engine.compiled import compiled, inlined, widest
+from trine.neuromorphic.engine.feeds import received
 from trine.neuromorphic.engine.gather import CHUNK
 from trine.neuromorphic.engine.lists import listed
 
@@ -36,6 +37,7 @@ class Rules(NamedTuple):
 
     less: -1 where a reset subtracts theta + loose, else 0. clears: -1 where there is a reset. leaks: 0 where a membrane
     keeps its value without input, else -1. biased: some bias is not 0.
+    plain: a reset to zero, after which no neuron is above its threshold (which is positive).
     """
 
     modulo: bool
@@ -46,6 +48,7 @@ class Rules(NamedTuple):
     clears: np.int32
     leaks: np.int32
     biased: bool
+    plain: bool
 
 
 class States(NamedTuple):
@@ -60,7 +63,7 @@ class States(NamedTuple):
 
 class Sent(NamedTuple):
     """Where spikes go: event lists [batch, ring, neurons] and their lengths [batch, ring]; spikes by neuron; updates by
-    sample; flags: work space uint64, a byte a neuron up to a whole chunk, all zero at first.
+    sample; flags: work space uint8, a neuron each up to a whole chunk, all zero at first.
     """
 
     events: Any
@@ -148,7 +151,7 @@ def _take(
 ) -> tuple[Any, Any, Any]:
     """A chunk takes its input, synaptic sums or the currents of `_carry`; flags: 1 where it fired.
 
-    Returns neurons that were not idle, spikes, and 0 where the membranes would now stay as they are.
+    Returns neurons that were not idle, 0 where none fired, and 0 where the membranes would now stay as they are.
     """
     busy, hits, left = np.int32(0), np.int32(0), np.int32(0)
     for i in range(low, high):
@@ -163,6 +166,28 @@ def _take(
         flags[i] = np.uint8(hit)
         v[i] = y
     return busy, hits, left
+
+
+@inlined
+def _take_plainly(
+    row: Any, v: Any, keep_v: Any, bias: Any, theta: Any, rules: Any, flags: Any, low: Any, high: Any
+) -> tuple[Any, Any, Any]:
+    """As `_take` of synaptic sums where rules.plain holds and neurons may fire, in fewer operations."""
+    busy, any_hit, left = np.int32(0), np.int32(0), np.int32(0)
+    for i in range(low, high):
+        old, b, x = v[i], bias[i], row[i]
+        y = np.int32(
+            np.int32(np.int32(np.float64(old) * at(keep_v, i)) + np.int32(np.int32(x << 14) >> 8)) + b
+        )
+        y = np.int32(min(max(y, rules.low), rules.high))
+        hit = y > theta[i]
+        y = np.int32(0) if hit else y
+        busy += np.int32(np.int32(np.int32(x | old) | b) != 0)
+        any_hit |= np.int32(hit)
+        left |= y
+        flags[i] = np.uint8(hit)
+        v[i] = y
+    return np.int32(busy), np.int32(any_hit), np.int32(left & rules.leaks)
 
 
 @inlined
@@ -193,19 +218,29 @@ def _hold(
 
 @inlined
 def _lif(
-    acc: Any, touched: Any, modes: Any, cells: Any, rules: Any, states: Any, sent: Any, first_slot: int, probed: Any,
+    feed: Any,
+    modes: Any,
+    cells: Any,
+    rules: Any,
+    states: Any,
+    sent: Any,
+    first_slot: int,
+    probed: Any,
     carries: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Body of the two kernels below."""
-    n, ring, chunks = acc.shape[2], sent.counts.shape[1], touched.shape[2]
-    flags = sent.flags.view(np.uint8)
-    for b in range(acc.shape[0]):
+    widest()
+    n, ring, chunks = states.v.shape[1], sent.counts.shape[1], states.standing.shape[1]
+    flags = sent.flags
+    for b in range(states.v.shape[0]):
         u, v, standing = states.u[b], states.v[b], states.standing[b]
-        for t in range(acc.shape[1]):
-            slot, mode, row, marks = (first_slot + t) % ring, modes[t], acc[b, t], touched[b, t]
+        for t in range(modes.shape[0]):
+            slot, mode = (first_slot + t) % ring, modes[t]
+            row, marks = received(feed, b, t)
             if mode & 4:
                 u[:] = 0
-                v[:] = cells.v_start
+                for i in range(n):
+                    v[i] = cells.v_start[i]
                 standing[:] = -1
             if probed.u.shape[2] > 0 and not carries and mode & 1:
                 for i in range(n):
@@ -225,6 +260,10 @@ def _lif(
                         u, False, v, cells.keep_v, cells.bias, cells.theta, rules, may, flags, low, high
                     )
                     left = np.int32(left | lasting)
+                elif rules.plain and mode & 2:
+                    busy, hits, left = _take_plainly(
+                        row, v, cells.keep_v, cells.bias, cells.theta, rules, flags, low, high
+                    )
                 else:
                     busy, hits, left = _take(
                         row, True, v, cells.keep_v, cells.bias, cells.theta, rules, may, flags, low, high
@@ -238,20 +277,19 @@ def _lif(
                     for i in range(low, high):
                         standing[c] += v[i] != 0
                 if hits:
-                    words = sent.flags[c * CHUNK // 8 : (c + 1) * CHUNK // 8]
+                    words = flags[c * CHUNK : (c + 1) * CHUNK]
                     fired = listed(words, c * CHUNK, fired, sent.events[b, slot], sent.per_neuron)
             sent.counts[b, slot] = fired
             sent.updates[b] += n if mode & 4 else moved
-            if probed.u.shape[2] > 0:
-                probed.u[probed.row + b, probed.step + t] = u
-            if probed.v.shape[2] > 0:
-                probed.v[probed.row + b, probed.step + t] = v
+            for i in range(probed.u.shape[2]):
+                probed.u[probed.row + b, probed.step + t, i] = u[i]
+            for i in range(probed.v.shape[2]):
+                probed.v[probed.row + b, probed.step + t, i] = v[i]
 
 
 @compiled
 def lif_lasting(
-    acc: Any,
-    touched: Any,
+    feed: Any,
     modes: Any,
     cells: Any,
     rules: Any,
@@ -260,16 +298,15 @@ def lif_lasting(
     first_slot: int,
     probed: Any,
 ) -> None:
-    """A block of steps. acc int32 [batch, steps, neurons]: synaptic sums, set to zero once taken; touched uint8
-    [batch, steps, chunks]: which chunks of it are not zero. modes [steps]: 1 takes input, 2 may fire, 4 is reset first.
+    """A block of steps. feed: what is received, as in `feeds`. modes [steps]: 1 takes input, 2 may fire, 4 is reset
+    first.
     """
-    _lif(acc, touched, modes, cells, rules, states, sent, first_slot, probed, True)
+    _lif(feed, modes, cells, rules, states, sent, first_slot, probed, True)
 
 
 @compiled
 def lif_direct(
-    acc: Any,
-    touched: Any,
+    feed: Any,
     modes: Any,
     cells: Any,
     rules: Any,
@@ -279,4 +316,4 @@ def lif_direct(
     probed: Any,
 ) -> None:
     """As `lif_lasting` for currents without memory (du = 4095) that are two's complement or stay within 24 bits."""
-    _lif(acc, touched, modes, cells, rules, states, sent, first_slot, probed, False)
+    _lif(feed, modes, cells, rules, states, sent, first_slot, probed, False)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trine.neuromorphic.engine.compiled import compiled, inlined
+from trine.neuromorphic.engine.compiled import compiled, inlined, widest
 
 CHUNK = 512  # neurons that are passed over together where nothing happens
 
@@ -45,31 +45,36 @@ def _deliver(sums: Any, ends: Any, out: Any) -> None:
 
 
 @compiled
-def add_rows(
-    events: Any, counts: Any, slots: Any, weights: Any, limit: int, ends: Any, small: Any, total: Any, acc: Any,
-    touched: Any,
-) -> None:  # fmt: skip
-    """Dense projection: acc[b, t] += sum of the rows of the events in slot slots[t] (negative: none).
+def rows_of_step(
+    indices: Any,
+    count: int,
+    weights: Any,
+    limit: int,
+    ends: Any,
+    small: Any,
+    total: Any,
+    out: Any,
+    marks: Any,
+) -> None:
+    """out += finished sums of a dense projection: the rows of one step's events, indices[:count].
 
-    events [batch, ring, neurons], counts [batch, ring], weights [inputs, targets]; small [targets]: sums of at most
-    `limit` rows fit its type; total int32 [targets]. touched[b, t] marks the chunks of acc that were added to.
+    weights [inputs, targets]; small [targets]: sums of at most `limit` rows fit its type; total int32 [targets].
+    marks: 1 for the chunks of out that were added to.
     """
-    for b in range(acc.shape[0]):
-        for t in range(acc.shape[1]):
-            if slots[t] < 0 or counts[b, slots[t]] == 0:
-                continue
-            count, indices = counts[b, slots[t]], events[b, slots[t]]
-            touched[b, t, :] = 1
-            if count <= limit:
-                _sum_rows(indices, 0, count, weights, small)
-                _deliver(small, ends, acc[b, t])
-                continue
-            total[:] = 0
-            for at in range(0, count, limit):
-                _sum_rows(indices, at, min(at + limit, count), weights, small)
-                for i in range(total.shape[0]):
-                    total[i] += small[i]
-            _deliver(total, ends, acc[b, t])
+    widest()
+    if count == 0:
+        return
+    marks[:] = 1
+    if count <= limit:
+        _sum_rows(indices, 0, count, weights, small)
+        _deliver(small, ends, out)
+        return
+    total[:] = 0
+    for at in range(0, count, limit):
+        _sum_rows(indices, at, min(at + limit, count), weights, small)
+        for i in range(total.shape[0]):
+            total[i] += small[i]
+    _deliver(total, ends, out)
 
 
 @compiled
@@ -91,39 +96,42 @@ def _sum_rows(indices: Any, at: int, end: int, weights: Any, out: Any) -> None:
 
 
 @compiled
-def add_runs(
-    events: Any, values: Any, counts: Any, slots: Any, table: Any, graded: bool, ends: Any, small: Any, acc: Any,
-    touched: Any,
-) -> None:  # fmt: skip
-    """As `add_rows` for connectivity in runs; where `graded`, each row times its event's value, modulo 2^32.
+def runs_of_step(
+    indices: Any,
+    values: Any,
+    count: int,
+    table: Any,
+    graded: bool,
+    ends: Any,
+    small: Any,
+    out: Any,
+    marks: Any,
+) -> None:
+    """As `rows_of_step` for connectivity in runs; where `graded`, each row times its event's value, modulo 2^32.
 
     small [targets]: all zero before and after, of a type that holds any sum.
     """
-    for b in range(acc.shape[0]):
-        for t in range(acc.shape[1]):
-            if slots[t] < 0 or counts[b, slots[t]] == 0:
-                continue
-            slot, marks, out = slots[t], touched[b, t], acc[b, t]
-            for e in range(counts[b, slot]):
-                j = events[b, slot, e]
-                place = table.place[j]
-                for k in range(table.first[place], table.first[place + 1]):
-                    # Unsigned, so that numba need not ask whether an index counts from the end.
-                    o = np.uint64(table.out[k] + table.out_base[j])
-                    w, n = np.uint64(table.weight[k] + table.weight_base[j]), np.uint64(table.length[k])
-                    if graded:
-                        value = np.int32(values[b, slot, e])
-                        for i in range(n):
-                            small[o + i] += np.int32(np.int32(table.weights[w + i]) * value)
-                    else:
-                        for i in range(n):
-                            small[o + i] += table.weights[w + i]
-                    for c in range(
-                        o // np.uint64(CHUNK), (o + n - np.uint64(1)) // np.uint64(CHUNK) + np.uint64(1)
-                    ):
-                        marks[c] = 1
-            for c in range(marks.shape[0]):
-                if marks[c]:
-                    part = small[c * CHUNK : (c + 1) * CHUNK]
-                    _deliver(part, ends, out[c * CHUNK : (c + 1) * CHUNK])
-                    part[:] = 0
+    widest()
+    for e in range(count):
+        j = indices[e]
+        place = table.place[j]
+        for k in range(table.first[place], table.first[place + 1]):
+            # Unsigned, so that numba need not ask whether an index counts from the end.
+            o = np.uint64(table.out[k] + table.out_base[j])
+            w, n = np.uint64(table.weight[k] + table.weight_base[j]), np.uint64(table.length[k])
+            if graded:
+                value = np.int32(values[e])
+                for i in range(n):
+                    small[o + i] += np.int32(np.int32(table.weights[w + i]) * value)
+            else:
+                for i in range(n):
+                    small[o + i] += table.weights[w + i]
+            low, high = o // np.uint64(CHUNK), (o + n - np.uint64(1)) // np.uint64(CHUNK)
+            marks[low] = 1
+            for c in range(low, high):
+                marks[c + np.uint64(1)] = 1
+    for c in range(marks.shape[0] if count else 0):
+        if marks[c]:
+            part = small[c * CHUNK : (c + 1) * CHUNK]
+            _deliver(part, ends, out[c * CHUNK : (c + 1) * CHUNK])
+            part[:] = 0

@@ -5,27 +5,40 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import types
+from numba.core.cgutils import ir
 from numba.cpython.unsafe.numbers import trailing_zeros
+from numba.extending import intrinsic
 
 from trine.neuromorphic.engine.compiled import compiled
 
-GATHER_BITS = np.uint64(0x0102040810204080)  # times eight bytes of 0 or 1: byte j is bit j of the top byte
+
+@intrinsic
+def _mask(context: Any, flags: Any, at: Any) -> Any:
+    """Bit j set where byte at + j of flags, uint8, is not 0; j < 64."""
+
+    def load(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bytes_ = ir.VectorType(ir.IntType(8), 64)
+        array = target.make_array(signature.args[0])(target, builder, arguments[0])
+        place = builder.gep(array.data, [arguments[1]])
+        found = builder.load(builder.bitcast(place, bytes_.as_pointer()))
+        found.align = 1
+        return builder.bitcast(builder.icmp_unsigned("!=", found, ir.Constant(bytes_, None)), ir.IntType(64))
+
+    return types.uint64(flags, at), load
 
 
 @compiled
 def listed(flags: Any, start: int, k: int, events: Any, per_neuron: Any) -> int:
     """Append the neurons whose flag is set to events from k on and count them; the new end.
 
-    flags: uint64, eight neurons' bytes of 0 or 1 each, a multiple of 64 neurons, the first of them number `start`.
-    A bit mask instead of a test of each byte: tests of spikes are mispredicted.
+    flags: uint8, a multiple of 64, the first of them neuron number `start`. A bit mask instead of a test of each byte:
+    tests of spikes are mispredicted.
     """
     one = np.uint64(1)
-    for part in range(0, flags.shape[0], 8):
-        mask = np.uint64(0)
-        for j in range(8):
-            byte = (flags[part + j] * GATHER_BITS) >> np.uint64(56)
-            mask |= byte << np.uint64(8 * j)
-        first = start + 8 * part
+    for part in range(0, flags.shape[0], 64):
+        mask = _mask(flags, part)
+        first = start + part
         while mask != 0:
             i = first + np.int64(trailing_zeros(mask))
             events[k] = i
@@ -45,12 +58,11 @@ def collect(
     of the events, kept where there is room.
     """
     ring, n = counts.shape[1], messages.shape[2]
-    bytes_ = flags.view(np.uint8)
     for b in range(messages.shape[0]):
         for t in range(messages.shape[1]):
             slot, row = (first_slot + t) % ring, messages[b, t]
             for i in range(n):
-                bytes_[i] = row[i] != 0
+                flags[i] = row[i] != 0
             count = listed(flags, 0, 0, events[b, slot], per_neuron)
             counts[b, slot] = count
             if values.shape[2] > 0:

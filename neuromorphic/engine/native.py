@@ -1,4 +1,4 @@
-"""The engine: an integer net made ready once, then run block by block; loops in `blocks`, `gather`, `compartment`."""
+"""The engine: an integer net made ready once, then run block by block; loops in `feeds`, `gather`, `compartment`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from trine.neuromorphic.engine.result import Probes, Result, inputs_of, probes_o
 from trine.neuromorphic.fixed_point import overflows
 from trine.neuromorphic.net import Array, SpikingNet
 
-BLOCK_STEPS = 256
-WORKING_SET = 1 << 20  # bytes of synaptic sums handled at a time: half of a second-level cache
+BLOCK_STEPS = 512
+WORKING_SET = 1 << 22  # bytes of synaptic sums handled at a time, where they are added up before
 LEAST_STEPS, LEAST_ROOM = 64, 1 << 24  # wide nets take so many steps all the same, within so many bytes
 
 
@@ -68,5 +68,5 @@ class Simulator:
         """Samples at a time: few where the loops do everything, many where a step costs calls from Python."""
         plain = any(r.compartments is None and r.neuron is not None for r in self.ready.values())
         cyclic = any(lag for _, lag in self.order)
-        room = WORKING_SET * (128 if plain or cyclic else 1)
+        room = WORKING_SET * (32 if plain or cyclic else 1)
         return max(1, min(batch, room // (4 * self.widest * block)))

@@ -12,6 +12,7 @@ from trine.devices.errors import InputError
 from trine.neuromorphic.arithmetic import ACTIVATION_SHIFT, UNITY, Variant, shift
 from trine.neuromorphic.engine.compartment import Cells, Rules
 from trine.neuromorphic.engine.connect import Runs, connect, to_last
+from trine.neuromorphic.engine.feeds import Dense, Feed, Windowed
 from trine.neuromorphic.engine.gather import CHUNK, Ends, Table
 from trine.neuromorphic.net import INPUT, Array, Population, SpikingNet
 from trine.neuromorphic.neuron import Neuron, Parameters, neuron
@@ -30,6 +31,27 @@ class Synapses:
     ends: Ends
     small: Array
     limit: int
+    row: Array
+    marks: Array
+
+    def feed(self, source: Any, steps: Array, ring: int) -> Feed:
+        """What arrives at some steps, from the event lists of a source; steps: when it was sent."""
+        slots = np.where(steps >= 0, steps % ring, -1)
+        if self.limit:
+            rows, total = self.table.weights.reshape(-1, len(self.row)), np.zeros(len(self.row), np.int32)
+            return Dense(
+                source.events, source.counts, slots, rows, self.limit, self.ends, self.small, total, self.row,
+                self.marks,
+            )  # fmt: skip
+        return Windowed(
+            source.events, source.values, source.counts, slots, self.table, self.runs.graded, self.ends, self.small,
+            self.row, self.marks,
+        )  # fmt: skip
+
+    @property
+    def usual(self) -> bool:
+        """8-bit weights in 16-bit sums."""
+        return self.table.weights.dtype == np.int8 and self.small.dtype == np.int16
 
 
 @dataclass(frozen=True)
@@ -54,6 +76,13 @@ class Ready:
     flags: Array
 
     @property
+    def fused(self) -> bool:
+        """Whether its neurons take what arrives step by step: one usual projection; others would be more variants to
+        compile, seconds each."""
+        c = self.compartments
+        return c is not None and not c.lasting and len(self.synapses) == 1 and self.synapses[0].usual
+
+    @property
     def chunks(self) -> int:
         """Chunks of neurons."""
         return -(-self.population.size // CHUNK)
@@ -67,7 +96,7 @@ def prepare(net: SpikingNet, p: Population, rule: Variant, block: int, spilling:
     lags = [1 + q.delay_steps for q in net.out_of(p.name)]
     ring = block + max(lags, default=1)
     synapses = tuple(_synapses(q.source, connect(net, q, rule)) for q in net.into(p.name))
-    flags = np.zeros(-(-p.size // CHUNK) * CHUNK // 8, np.uint64)
+    flags = np.zeros(-(-p.size // CHUNK) * CHUNK, np.uint8)
     if p.neuron == INPUT:
         return Ready(p, None, {}, synapses, None, ring, flags)
     kind = neuron(p.neuron)
@@ -93,7 +122,8 @@ def _synapses(source: str, r: Runs) -> Synapses:
         short, limit = not r.graded and r.limit >= r.fan_in, 0
     table = Table(r.weights, r.place, r.weight_base, r.out_base, r.first, r.out, r.weight, r.length)
     small = np.zeros(r.targets, np.int16 if short else np.int32)
-    return Synapses(source, r, table, Ends(r.left, r.right, r.wraps), small, limit)
+    row, marks = np.zeros(r.targets, np.int32), np.zeros(-(-r.targets // CHUNK), np.uint8)
+    return Synapses(source, r, table, Ends(r.left, r.right, r.wraps), small, limit, row, marks)
 
 
 def _spread(value: Any, p: Population) -> Array:
@@ -120,6 +150,7 @@ def _compartments(p: Population, values: Mapping[str, Array], rule: Variant, wil
     rules = Rules(
         rule.wrap == "twos_complement", np.int32(rule.v_low), np.int32(rule.v_high), np.int32(not rule.strict),
         np.int32(-(p.reset == "subtraction")), np.int32(-(p.reset != "none")), np.int32(-leaks), bool(bias.any()),
+        p.reset == "zero",
     )  # fmt: skip
     cells = Cells(keep_u, keep_v, bias, theta.astype(np.int32), values["v_initial"].astype(np.int32))
     lasting = bool((du != UNITY - 1).any()) or np.ndim(keep_v) > 0 or (wild and rule.wrap == "once")

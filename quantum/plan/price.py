@@ -88,7 +88,9 @@ def price(device: QuantumDevice, seller: str, usage: Usage) -> Price:
         assert rate is not None
         credits = hqc(usage)
         cheapest = None if rate.low is None else credits * rate.low
-        return sum_of(seller, credits * rate.value, [rate], f"{credits:,.1f} HQC; by subscription only", cheapest)
+        return sum_of(
+            seller, credits * rate.value, [rate], f"{credits:,.1f} HQC; by subscription only", cheapest
+        )
     if time is not None:
         return by_time(device, seller, time, usage)
     return Price(seller, None, missing="no price is known")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from trine import jobs_cli, quantum_cli, spiking_cli
+from trine import campaign_cli, jobs_cli, molecule_cli, quantum_cli, spiking_cli
 from trine.devices.errors import TrineError
 from trine.options import (
     Choices,
@@ -34,6 +34,8 @@ app = typer.Typer(
 app.add_typer(spiking_cli.app)
 quantum_cli.register(app)
 jobs_cli.register(app)
+molecule_cli.register(app)
+campaign_cli.register(app)
 
 
 @app.command()

@@ -85,6 +85,7 @@ class AnglesBy(StrEnum):
     """How QAOA's angles are found."""
 
     optimise = "optimise"
+    tuned = "tuned"
     ramp = "ramp"
 
 
@@ -212,7 +213,9 @@ class Choices:
     angles: Annotated[
         AnglesBy | None,
         Option(
-            "compile", "how angles are found: optimise here (usual to 20 qubits) or a linear ramp.", QUANTUM
+            "compile",
+            "how angles are found: optimise (usual to 20 qubits), tuned ramp (to 24), ramp.",
+            QUANTUM,
         ),
     ] = None
     mixer: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,14 +26,16 @@ class Formulations(TyperGroup):
         """Names of the problems that can be stated."""
         from trine.quantum.formulate import formulations
 
-        return list(formulations())
+        return [*formulations(), "molecule"]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """One of them as a command. Raises InputError with the nearest names."""
         from trine.quantum.formulate import formulation_named
 
         made = typer.Typer(add_completion=False, rich_markup_mode=None)
-        made.command(cmd_name)(command_of(formulation_named(cmd_name)))
+        made.command(cmd_name)(
+            molecule() if cmd_name == "molecule" else command_of(formulation_named(cmd_name))
+        )
         return typer.main.get_command(made)
 
 
@@ -118,10 +120,30 @@ def command_of(made: Formulation) -> Callable[..., None]:
         out, as_json = given.pop("out"), given.pop("as_json")
         present(made(**given), out, as_json)
 
+    signed(command, made.options)
+    command.__doc__ = f"State {made.problem} {made.title}."
+    return command
+
+
+def molecule() -> Callable[..., None]:
+    """The command that states a molecule: no function of bits, so a file of its own kind, for `trine vqe`."""
+    from trine import molecule_cli
+    from trine.quantum.molecules.stating import OPTIONS
+
+    def command(**given: Any) -> None:
+        molecule_cli.state(**given)
+
+    signed(command, OPTIONS)
+    command.__doc__ = "State a molecule for trine vqe."
+    return command
+
+
+def signed(command: Callable[..., None], options: Sequence[Option]) -> None:
+    """Give a command the signature that typer reads: the options, --out and --json."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     own = [
         inspect.Parameter(o.name, keyword, default=[] if o.many else o.default, annotation=annotation(o))
-        for o in made.options
+        for o in options
     ]
     out = inspect.Parameter(
         "out",
@@ -130,8 +152,6 @@ def command_of(made: Formulation) -> Callable[..., None]:
     )
     as_json = inspect.Parameter("as_json", keyword, default=False, annotation=Json)
     vars(command)["__signature__"] = inspect.Signature([*own, out, as_json])
-    command.__doc__ = f"State {made.problem} {made.title}."
-    return command
 
 
 def annotation(option: Option) -> Any:

@@ -164,8 +164,8 @@ def test_no_calibration_data(place: Path) -> None:
 
 DEVICES = {
     "stm32l4r": ("unknown device", "did you mean stm32l4r5"),
-    "akida_akd1000": ("akida_akd1000", "loihi1, loihi2"),
-    "ibm_heron_r2": ("quantum", "trine devices --kind edge"),
+    "akida_akd1000": ("akida_akd1000", "take loihi1"),
+    "ibm_heron_r2": ("quantum machine", "trine formulate"),
     "./mine.toml": ("mine.toml",),
     "": ("no device", "trine devices"),
 }

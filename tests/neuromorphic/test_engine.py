@@ -85,6 +85,17 @@ def test_currents_beyond_24_bits(weight: int, variant: str) -> None:
     same(net, define(net, inputs, 12, everything(net)), run(net, inputs, 12, everything(net)))
 
 
+@pytest.mark.parametrize("reset", ["zero", "subtraction", "none"])
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_membrane_at_the_threshold(reset: str, variant: str) -> None:
+    """A membrane that equals the threshold fires where the variant says so, and only there."""
+    net = replace(one_neuron("IF", reset, 2, vth=4), arithmetic=variant)
+    inputs = {"in": np.ones((1, 9, 1), np.int64)}
+    result = run(net, inputs, 9, everything(net))
+    same(net, define(net, inputs, 9, everything(net)), result)
+    assert np.flatnonzero(result.spikes("n"))[0] == (3 if VARIANTS[variant].strict else 2)
+
+
 def test_edges_of_lava() -> None:
     """a = 500000, du = 4095: u = 15222784; x = 2^23 stays, x = -2^23 becomes +2^23 (facts on lava-nc, 4.4)."""
     for weight, u in ((500_000, 15_222_784), (1 << 17, 1 << 23), (-(1 << 17), 1 << 23)):
@@ -139,6 +150,19 @@ def test_accumulate_then_fire_counts(weights: list[int], theta: int, seed: int) 
     assert counts["a"]["counts"][0, 0] == first
     for row, w in zip(counts["b"]["counts"][0], second[:, 0], strict=True):
         assert row == min(max((2 * first * int(w) + theta) // (2 * theta), 0), steps)
+
+
+@pytest.mark.parametrize(("reset", "vth"), [("zero", 60), ("subtraction", 60), ("zero", 1)])
+def test_runs_over_several_chunks(reset: str, vth: int) -> None:
+    """One spike of a convolution reaches 2,000 neurons at once; some steps are silent."""
+    rng = np.random.default_rng(1)
+    neuron = Population("c", "LIF", (400, 9), {"dv": 400, "vth": vth, "bias_mant": 3}, reset)
+    link = Projection("w", "in", "c", "conv", rng.integers(-128, 128, (400, 2, 5)), {"pads": (2, 2)})
+    net = SpikingNet("c", 1e-3, (Population("in", INPUT, (2, 9)), neuron), (link,), ("in",), ("c",), "lava")
+    inputs = {"in": (rng.random((2, 20, 2, 9)) < 0.08) * (np.arange(20) % 3 > 0)[:, None, None]}
+    meant = define(net, inputs, 20, everything(net))
+    assert 100 < meant.sent["c"][0] < 2 * 20 * 3600
+    same(net, meant, run(net, inputs, 20, everything(net)))
 
 
 def test_counts_feed_energy() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -52,6 +53,16 @@ class Vendor:
         raise NotImplementedError
 
 
+def chunks(stream: BufferedIOBase) -> bytes:
+    """A body of chunks (RFC 9112, 7.1), without trailers."""
+    found = b""
+    while size := int(stream.readline().split(b";")[0], 16):
+        found += stream.read(size)
+        stream.readline()
+    stream.readline()
+    return found
+
+
 @contextmanager
 def serving(vendor: Vendor) -> Iterator[str]:
     """Serve on a free port of the loopback; yields the address without a slash at the end."""
@@ -62,8 +73,12 @@ def serving(vendor: Vendor) -> Iterator[str]:
 
         def handle_any(self) -> None:
             parts = urlsplit(self.path)
-            length = int(self.headers.get("Content-Length") or 0)
-            body = self.rfile.read(min(length, 1 << 24))
+            chunked = self.headers.get("Transfer-Encoding") == "chunked"
+            body = (
+                chunks(self.rfile)
+                if chunked
+                else self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            )
             headers = {k.lower(): v for k, v in self.headers.items()}
             asked = Asked(self.command, parts.path, parse_qs(parts.query), headers, body)
             vendor.asked.append(asked)

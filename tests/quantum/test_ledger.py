@@ -87,7 +87,8 @@ def test_asking_twice_is_one_job(machine: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("weather", "state"), [("fail=1", "failed"), ("expire=1", "expired"), ("keep=0,queue=0,run=0", "expired")]
+    ("weather", "state"),
+    [("fail=1,lost=0", "failed"), ("expire=1,lost=0", "expired"), ("keep=0,queue=0,run=0,lost=0", "expired")],
 )
 def test_jobs_that_end_badly(machine: Path, weather: str, state: str) -> None:
     ledger = Ledger()

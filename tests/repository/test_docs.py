@@ -70,7 +70,12 @@ def environment() -> dict[str, str]:
 def run(command: list[str], folder: Path, place: str) -> str:
     """What a command prints on stdout; the test fails when it does not end well."""
     done = subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+        command,
+        cwd=folder,
+        env={**environment(), "TRINE_LEDGER": str(folder / "ledger.sqlite")},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, f"{place}: {command[-1]} ended with {done.returncode}\n{done.stderr[-3000:]}"
     return done.stdout

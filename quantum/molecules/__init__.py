@@ -1,0 +1,1 @@
+"""Molecules: geometry or integrals -> qubit Hamiltonian -> variational energies, circuits what they cost."""
