@@ -90,7 +90,7 @@ def loihi1_rule(net: SpikingNet, chip: NeuroChip) -> CoreRule:
             words,
             axons,
             slots,
-            np.full_like(neurons, len(incoming)),
+            np.full_like(neurons, len({synapse_format(d.wiring) for d in incoming})),
             np.minimum(_thresholds(p, incoming, neurons), neurons),
         )
         return np.stack(np.broadcast_arrays(*(np.asarray(c, np.float64) for c in columns)), axis=-1)
@@ -110,6 +110,15 @@ def compartments_of(p: Population, into: list[Wiring], per_core: float) -> float
     each = 2.0 if p.reset == "subtraction" else 1.0
     long = any(w.projection.delay_steps > DELAY_STEPS for w in into)
     return each * (per_core / LONG_DELAY_COMPARTMENTS if long else 1.0)
+
+
+def synapse_format(wiring: Wiring) -> tuple[object, ...]:
+    """What a core's synapse format says of a projection; those of equal formats share one (Davies et al. 2018, p. 89;
+    nengo-loihi 1.1.0 keeps one for equal settings)."""
+    p = wiring.projection
+    weights = weight_format(p)
+    bits, exponent = weights.bits, weights.exponent + p.weight_exponent
+    return bits, exponent, weights.sign, delay_bits(p.delay_steps), wiring.shared
 
 
 def _memory(d: Demand) -> tuple[Floats, Floats]:

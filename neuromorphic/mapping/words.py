@@ -56,11 +56,13 @@ class WeightFormat:
     """bits: stored bits of a weight, sign included where signs are mixed; None: no encoding holds these
     weights.
 
-    needed: bits the weights would take.
+    needed: bits the weights would take. exponent: of the power of two that all weights hold. sign: which signs occur.
     """
 
     bits: int | None
     needed: int
+    exponent: int = 0
+    sign: int = 0
 
 
 def weight_format(projection: Projection) -> WeightFormat:
@@ -82,4 +84,4 @@ def weight_format(projection: Projection) -> WeightFormat:
     mixed = low < 0 < high
     needed = max((-low - 1).bit_length(), high.bit_length()) + 1 if mixed else max(-low, high).bit_length()
     fits = [width for width in WEIGHT_BITS if width >= max(needed, 1)]
-    return WeightFormat(fits[0] if fits else None, needed)
+    return WeightFormat(fits[0] if fits else None, needed, shift, (high > 0) - (low < 0) if not mixed else 2)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from trine.neuromorphic.mapping.loihi import synapse_format
+from trine.neuromorphic.mapping.reach import Wiring
 from trine.neuromorphic.mapping.words import axon_words, delay_bits, index_bits, weight_format
 from trine.neuromorphic.net import Projection
 
@@ -59,3 +61,18 @@ def test_weight_format(weights: list[int], bits: int | None, needed: int) -> Non
 
 def test_real_weights_count_as_eight_bits() -> None:
     assert weight_format(Projection("p", "a", "b", "dense", np.ones((1, 2), np.float32))).bits == 8
+
+
+def test_equal_formats_are_one() -> None:
+    """Lines of a digit, positive and negative, have negated weights and share a format; another digit does not."""
+    weight = np.array([[3, -5], [7, 1]])
+
+    def wired(values: np.ndarray, exponent: int = 0, delay: int = 0) -> tuple[object, ...]:
+        projection = Projection("p", "a", "b", "dense", values, delay_steps=delay, weight_exponent=exponent)
+        return synapse_format(Wiring(projection, (2,), (2,), ()))
+
+    assert wired(weight) == wired(-weight)
+    assert wired(weight, 1) == wired(2 * weight)
+    assert wired(weight) != wired(weight, 1)
+    assert wired(weight) != wired(np.abs(weight))
+    assert wired(weight) != wired(weight, delay=3)
