@@ -18,7 +18,11 @@ FOLDERS = (
     ".ci", "benchmarks", "compilers", "devices", "docs", "edge", "examples", "neuromorphic", "quantum", "src",
     "tests",
 )  # fmt: skip
-PACKAGES = ("torch", "ziglang", "unicorn", "elftools", "capstone", "wfdb", "neurokit2")
+PACKAGES = (
+    "torch", "ziglang", "unicorn", "elftools", "capstone", "wfdb", "neurokit2", "snntorch", "neurobench", "qiskit",
+    "qiskit_aer", "qiskit_ibm_runtime", "pennylane", "braket", "dwave", "rdkit", "dask", "qdk", "pyscf", "RNA",
+    "pytoulbar2",
+)  # fmt: skip
 PROGRAMS = ("cc", "make", "arm-none-eabi-gcc", "qemu-system-arm")
 # Spelt in parts so that this file does not find itself.
 TRACES = re.compile("/" + r"work/|/" + r"root/|/" + r"tmp/|files\.python" + r"hosted|\bpypi" + r"\.org")
