@@ -125,9 +125,8 @@ def find_angles(program: Program, options: QuantumOptions) -> Program:
     tails = [engine.cvar(ramp, TAIL) for ramp in ramps]
     best = ramps[tails.index(min(tails))]
     if by == "tuned":
-        mean = engine.expectation(best)
         source = f"{best.source}, the best of {len(ramps)} by the mean of its lowest tenth"
-        return replace(program, angles=replace(best, source=source), expectation=float(f"{mean:.12g}"))
+        return with_angles(program, options, replace(best, source=source), engine.expectation(best))
     from trine.quantum.angles.optimise import optimise
 
     found = optimise(engine, best, evaluations=EVALUATIONS)
@@ -136,7 +135,16 @@ def find_angles(program: Program, options: QuantumOptions) -> Program:
         tuple(float(f"{v:.12g}") for v in half) for half in (found.angles.gammas, found.angles.betas)
     )
     source = f"L-BFGS-B on the exact expectation from the best of {len(ramps)} ramps, {found.evaluations} evaluations"
-    return replace(program, angles=Angles(gammas, betas, source), expectation=float(f"{found.value:.12g}"))
+    return with_angles(program, options, Angles(gammas, betas, source), found.value)
+
+
+def with_angles(program: Program, options: QuantumOptions, angles: Angles, mean: float) -> Program:
+    """Angles with the engine's expectation where the circuit has the same; a ring of exchanges one after another, as
+    the circuit makes them, differs from the engine's all at once, so there none is stated."""
+    if options.mixer == "xy":
+        source = f"{angles.source}, for exchanges all at once; the circuit makes them one after another"
+        return replace(program, angles=replace(angles, source=source))
+    return replace(program, angles=angles, expectation=float(f"{mean:.12g}"))
 
 
 def usual(program: Program, options: QuantumOptions) -> AnglesBy:

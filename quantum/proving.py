@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 
 from trine.compilers.report import Parity
 from trine.quantum.circuit import Circuit
+from trine.quantum.feasible import Feasible, IndependentSets
 from trine.quantum.lowering import Program, QuantumOptions, engine_of
 from trine.quantum.plan.plan import Odds
 from trine.quantum.polynomial import Bits, Float, all_bits
@@ -14,6 +17,7 @@ from trine.quantum.statevector import run_circuit
 COMPARED_QUBITS = 16  # two state vectors gate by gate
 SPARE = 2  # qubits that routing may add
 CLOSE = 1e-9
+COUNTED = 200_000  # independent sets, listed in a second
 
 
 def chosen_strings(qubits: int, seed: int = 0) -> Bits:
@@ -83,11 +87,19 @@ def chance_of_optimum(program: Program) -> float | None:
 def odds(program: Program) -> Odds:
     """Chances of an optimal string; for random strings as if there were one."""
     encoding = program.encoded
-    counted = encoding.qubits <= 24 or hasattr(encoding.feasible, "groups")
+    strings = counted(encoding.feasible)
     exact = program.exact.method if program.exact is not None and program.exact.proved else ""
     return Odds(
         chance_of_optimum(program),
         2.0**-encoding.qubits,
-        1 / encoding.feasible.size if counted else None,
+        None if strings is None else 1 / strings,
         exact,
     )
+
+
+def counted(feasible: Feasible) -> int | None:
+    """How many strings are feasible; None where they would have to be listed one by one and are too many."""
+    if not isinstance(feasible, IndependentSets):
+        return feasible.size
+    found = sum(1 for _ in islice(feasible.sets(), COUNTED + 1))
+    return found if found <= COUNTED else None

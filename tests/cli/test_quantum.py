@@ -137,6 +137,9 @@ def test_one_hot_mixer(tmp_path: Path) -> None:
     source = stated("side_chains", tmp_path)
     answer = run("compile", source, "--device", "iqm_garnet", "-o", tmp_path / "out", "--mixer", "xy")
     assert answer.code == 0, answer.err
+    angles = json.loads((tmp_path / "out" / "angles.json").read_text())
+    assert angles["expectation"] is None  # the engine's exchanges are at once, the circuit's in order
+    assert "one after another" in angles["source"]
     rows = {r["sampler"]: r for r in record("simulate", tmp_path / "out")["results"]["samplers"]}
     assert rows["qaoa"]["feasible"] == 1.0
     assert rows["qaoa, noisy"]["feasible"] < 1.0
