@@ -22,10 +22,11 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value of the network: its name and the shape of one example."""
+    """A value of the network: its name, the shape of one example, and its NumPy type (float32, int64, bool, ...)."""
 
     name: str
     shape: Shape
+    dtype: str = "float32"
 
     @property
     def size(self) -> int:
@@ -51,10 +52,35 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Graph:
-    """A network: nodes in an order in which they can run, constants (float32 or int64) by name.
+class Stored:
+    """A constant as a quantised model stores it: real = scale * (integers - zero_point), along `axis` where the scale
+    is a vector."""
 
-    `tensors` holds every activation, the inputs among them. `outputs` are names of activations.
+    integers: Array
+    scale: NDArray[np.float32]
+    zero_point: Array
+    axis: int | None = None
+
+    @property
+    def real(self) -> NDArray[np.float32]:
+        """The constant itself."""
+        shape = [1] * self.integers.ndim
+        if self.axis is not None:
+            shape[self.axis] = -1
+        scale, zero = self.scale.reshape(shape), self.zero_point.reshape(shape)
+        return (self.integers.astype(np.int64) - zero.astype(np.int64)).astype(np.float32) * scale
+
+    def transposed(self) -> Stored:
+        """Of a matrix: with rows and columns swapped."""
+        return replace(self, integers=self.integers.T, axis=None if self.axis is None else 1 - self.axis)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: nodes in an order in which they can run, constants by name.
+
+    `tensors` holds every activation, the inputs among them. `outputs` are names of activations. `stored`: the constants
+    that the model stores as integers.
     """
 
     name: str
@@ -63,6 +89,7 @@ class Graph:
     nodes: tuple[Node, ...]
     constants: Mapping[str, Array]
     tensors: Mapping[str, Tensor]
+    stored: Mapping[str, Stored] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise `InputError` naming every node whose inputs, operator or shapes are inconsistent."""
@@ -78,10 +105,13 @@ class Graph:
             elif missing:
                 problems.append(f"{where}: reads {', '.join(missing)} before anything writes it")
             else:
-                shapes = operators()[node.op].shapes(node, [self.shape(name) for name in node.inputs])
-                for name, shape in zip(node.outputs, shapes, strict=True):
-                    if self.tensors[name].shape != shape:
-                        problems.append(f"{where}: {name} is {self.tensors[name].shape}, should be {shape}")
+                record = operators()[node.op]
+                shapes = record.shapes(node, [self.shape(name) for name in node.inputs])
+                types = record.types(node, [self.dtype(name) for name in node.inputs])
+                for name, *should in zip(node.outputs, shapes, types, strict=True):
+                    stated = [self.tensors[name].shape, self.tensors[name].dtype] if name else should
+                    if stated != should:
+                        problems.append(f"{where}: {name} is {stated}, should be {should}")
             known.update(node.outputs)
         problems += [f"output {name} is never written" for name in self.outputs if name not in known]
         if problems:
@@ -93,18 +123,28 @@ class Graph:
             return self.tensors[name].shape
         return tuple(self.constants[name].shape) if name else ()
 
+    def dtype(self, name: str) -> str:
+        """NumPy type of an activation or constant; "" for an absent input."""
+        if name in self.tensors:
+            return self.tensors[name].dtype
+        return self.constants[name].dtype.name if name else ""
+
+    def typed(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The inputs in the types the graph states."""
+        return {name: np.asarray(x, self.dtype(name)) for name, x in inputs.items()}
+
     def trace(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Node, list[Array]]]:
         """Run node by node, yielding each node with its outputs; values are dropped after their last use.
 
-        inputs: {name: [n, *shape] float32}. Yields arrays [n, *shape] float32.
+        inputs: {name: [n, *shape]}. Yields arrays [n, *shape], each of its tensor's type. An operator is given None
+        for an optional input that is absent.
         """
         from trine.compilers.operators import operators
 
         last_use = {name: i for i, node in enumerate(self.nodes) for name in node.inputs}
-        values: dict[str, Array] = {name: np.asarray(x, np.float32) for name, x in inputs.items()}
+        values: dict[str, Array] = self.typed(inputs)
         for i, node in enumerate(self.nodes):
-            arguments = [self.constants[n] if n in self.constants else values[n] for n in node.inputs if n]
-            results = operators()[node.op].run(node, arguments)
+            results = operators()[node.op].run(node, arguments_of(self, node, values))
             values.update(zip(node.outputs, results, strict=True))
             yield node, results
             for name in {*node.inputs, *node.outputs}:
@@ -112,10 +152,8 @@ class Graph:
                     values.pop(name, None)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The definition of the network. inputs: {name: [n, *shape]}; returns {name: [n, *shape] float32}."""
-        values: dict[str, Array] = {
-            name: np.asarray(inputs[name], np.float32) for name in self.outputs if name in inputs
-        }
+        """The definition of the network. inputs: {name: [n, *shape]}; returns {name: [n, *shape]}."""
+        values = self.typed({name: inputs[name] for name in self.outputs if name in inputs})
         for node, results in self.trace(inputs):
             values.update((n, r) for n, r in zip(node.outputs, results, strict=True) if n in self.outputs)
         return {name: values[name] for name in self.outputs}
@@ -155,3 +193,11 @@ class Graph:
     def parameters(self) -> int:
         """Number of float32 constants' elements."""
         return int(sum(a.size for a in self.constants.values() if a.dtype == np.float32))
+
+
+def arguments_of(graph: Graph, node: Node, values: Mapping[str, Array]) -> list[Any]:
+    """A node's arguments, constants among them: None for an absent input that others follow."""
+    names = list(node.inputs)
+    while names and not names[-1]:
+        names.pop()
+    return [graph.constants[n] if n in graph.constants else values[n] if n else None for n in names]

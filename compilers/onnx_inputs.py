@@ -19,8 +19,8 @@ def _dims(value: Any) -> list[int | str | None]:
     return [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in dims]
 
 
-def input_problems(model: Any, shapes: Mapping[str, Shape]) -> list[str]:
-    """Inputs that are no float tensors of a known shape with a batch axis; shapes as the user gave them."""
+def input_problems(model: Any, shapes: Mapping[str, Shape], batched: bool = True) -> list[str]:
+    """Inputs that are no tensors of numbers of a known shape with a batch axis; shapes as the user gave them."""
     from onnx import TensorProto
 
     inputs = _inputs(model)
@@ -36,15 +36,16 @@ def input_problems(model: Any, shapes: Mapping[str, Shape]) -> list[str]:
             problems.append(
                 f"input {value.name} is a {(kind or 'untyped value').removesuffix('_type')}, not a tensor"
             )
-        elif value.type.tensor_type.elem_type != TensorProto.FLOAT:
+        elif value.type.tensor_type.elem_type not in {getattr(TensorProto, kind) for kind in KINDS}:
             known = value.type.tensor_type.elem_type in TensorProto.DataType.values()
             given = (
                 TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower() if known else "untyped"
             )
             problems.append(
-                f"input {value.name} is {given}, not float32: export the model with a float32 input"
+                f"input {value.name} is {given}: export the model with an input of float32 (or of "
+                f"{', '.join(kind.lower() for kind in KINDS[1:])})"
             )
-        else:
+        elif batched:
             problems += _shape_problems(value, shapes.get(value.name))
     return problems
 
@@ -82,6 +83,9 @@ def _shape_problems(value: Any, given: Shape | None) -> list[str]:
 
 def _join(shape: Any) -> str:
     return ",".join(map(str, shape))
+
+
+KINDS = ("FLOAT", "DOUBLE", "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 
 
 def fix_shapes(model: Any, shapes: Mapping[str, Shape]) -> None:

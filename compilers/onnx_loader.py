@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from trine.compilers.graph import Shape
+from trine.compilers.ml_exports import unwrap
 from trine.compilers.onnx_inputs import fix_shapes, input_problems
 from trine.devices.errors import InputError
 
 OLDEST_OPSET = 13
+OLDEST_UPGRADED = 1  # onnx's own converter brings models from here to OLDEST_OPSET
 
 
 def load_onnx(path: Path, shapes: Mapping[str, Shape] | None = None) -> Any:
@@ -32,13 +34,32 @@ def load_onnx(path: Path, shapes: Mapping[str, Shape] | None = None) -> Any:
     return accept(model, path.name, shapes)
 
 
-def accept(model: Any, name: str, shapes: Mapping[str, Shape] | None = None) -> Any:
-    """The model itself, its weights in memory already, if it can be lowered; changed to run one example."""
+def accept(model: Any, name: str, shapes: Mapping[str, Shape] | None = None, batched: bool = True) -> Any:
+    """The model itself, its weights in memory already, if it can be lowered; changed to run one example.
+
+    batched: every input has a batch axis first; else tensors are taken whole and must have fixed shapes.
+    """
+    unwrap(model, OLDEST_OPSET)
+    model = _upgraded(model)
     _refuse(name, _envelope_problems(model))
     problems = [*_wiring_problems(model.graph), *_schema_problems(model), *_weight_problems(model)]
-    _refuse(name, [*problems, *input_problems(model, shapes or {})])
-    fix_shapes(model, shapes or {})
+    _refuse(name, [*problems, *input_problems(model, shapes or {}, batched)])
+    if batched:
+        fix_shapes(model, shapes or {})
     return model
+
+
+def _upgraded(model: Any) -> Any:
+    """The model at OLDEST_OPSET where it is older and onnx can convert it; else as it is, to be refused by its opset."""
+    from onnx import version_converter
+
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if len(versions) != 1 or not OLDEST_UPGRADED <= versions[0] < OLDEST_OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, OLDEST_OPSET)
+    except Exception:  # whatever the converter makes of a model it does not know
+        return model
 
 
 def _refuse(name: str, problems: list[str]) -> None:

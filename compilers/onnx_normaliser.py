@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from trine.compilers.loops import unrolled
+from trine.compilers.onnx_quantized import spell_qlinear
 from trine.devices.errors import InputError
 
 # Elements. Weights that a constant subgraph computes (transposed, quantised) are folded up to this size, and
@@ -40,9 +42,11 @@ def _optimised(model: Any) -> Any:
     from onnxscript.rewriter import RewritePass
 
     limits = {"input_size_limit": LARGEST_FOLDED, "output_size_limit": LARGEST_FOLDED}
+    spell_qlinear(model)
     ir = onnx_ir.serde.deserialize_model(model)
     common.RemoveInitializersFromInputsPass()(ir)
     optimize_ir(ir, should_fold=_foldable, **limits)
+    ir = unrolled(ir)
     RewritePass(_rules())(ir)
     optimize_ir(ir, should_fold=_foldable, inline=False, **limits)
     return ir
@@ -69,6 +73,8 @@ EXPANDING = frozenset({"ConstantOfShape", "Expand", "Pad", "Range", "Resize", "T
 
 def _foldable(node: Any) -> bool | None:
     """Whether the optimiser may compute a node of constants; None leaves it to its own rules."""
+    if node.op_type == "DequantizeLinear":  # the reader keeps the integers
+        return False
     shapes = [output.shape for output in node.outputs]
     known = all(shape is not None and all(isinstance(d, int) for d in shape) for shape in shapes)
     if known and sum(prod(shape) for shape in shapes) > LARGEST_FOLDED:
@@ -80,7 +86,23 @@ def _foldable(node: Any) -> bool | None:
 def _rules() -> Any:
     """Our rules beside the library's: dense layers as Gemm, batch norms standing alone."""
     from onnxscript.rewriter import pattern
-    from onnxscript.rewriter.rules.common import matmul_add_to_gemm_rule
+
+    class Dense(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # the library is untyped
+        """x w + c of constant matrix and bias is a Gemm; the library's own rule takes activations for c too."""
+
+        def pattern(self, op: Any, x: Any, w: Any, c: Any) -> Any:
+            return op.Add(op.MatMul(x, w), c)
+
+        def check(self, context: Any, x: Any, w: Any, c: Any) -> Any:
+            result = pattern.MatchResult()
+            if any(value.shape is None or len(value.shape) != 2 for value in (x, w)):
+                return result.fail("no matrices")
+            if w.const_value is None or c.const_value is None:
+                return result.fail("computed at run time")
+            return result
+
+        def rewrite(self, op: Any, x: Any, w: Any, c: Any) -> Any:
+            return op.Gemm(x, w, c)
 
     class LoneBatchNorm(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # the library is untyped
         """y = x * scale + offset, scale = gamma / sqrt(var + epsilon) (ONNX BatchNormalization-15)."""
@@ -106,7 +128,7 @@ def _rules() -> Any:
                 _initializer(op, (beta - mean * scale).reshape(shape), f"{normalised.name}.offset"),
             )
 
-    return [matmul_add_to_gemm_rule, LoneBatchNorm().rule()]
+    return [Dense().rule(), LoneBatchNorm().rule()]
 
 
 def _initializer(op: Any, value: Any, name: str) -> Any:

@@ -9,11 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from trine.compilers.graph import Array, Graph, Node, Shape, Tensor
+from trine.compilers.experts import fuse_experts
+from trine.compilers.graph import Array, Graph, Node, Shape, Stored, Tensor
 from trine.compilers.onnx_loader import load_onnx
 from trine.compilers.onnx_normaliser import normalise
 from trine.compilers.operators import Operator, SourceNode, Unsupported, operators
 from trine.devices.errors import InputError
+
+HELD = (  # types a `Graph` holds
+    "float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+)  # fmt: skip
 
 
 class UnsupportedNodes(InputError):
@@ -37,20 +42,33 @@ def read_onnx(path: Path, shapes: Mapping[str, Shape] | None = None) -> Graph:
     return lower(load_onnx(path, shapes), path.stem)
 
 
-def lower(model: Any, name: str) -> Graph:
-    """An `onnx.ModelProto` that `load_onnx` accepted as a `Graph`."""
+def lower(model: Any, name: str, batch: Mapping[str, int] | int | None = 0) -> Graph:
+    """An `onnx.ModelProto` that `load_onnx` accepted as a `Graph`.
+
+    batch: where the batch axis of the inputs lies, for all or by name; it belongs to no shape. None: tensors are taken
+    whole, and one of them is one example.
+    """
     ir = normalise(model, name)
     lowering = _Lowering(name, int(ir.opset_imports.get("", ir.opset_imports.get("ai.onnx", 0))))
     lowering.constants = {n: v.const_value.numpy() for n, v in ir.graph.initializers.items()}
-    inputs = tuple(Tensor(v.name, tuple(int(d) for d in v.shape)[1:]) for v in ir.graph.inputs)
-    lowering.shapes = {tensor.name: tensor.shape for tensor in inputs}
+    lowering.batch = {v.name: batch[v.name] if isinstance(batch, Mapping) else batch for v in ir.graph.inputs}
+    inputs = tuple(
+        Tensor(v.name, without(tuple(int(d) for d in v.shape), lowering.batch[v.name]), v.dtype.numpy().name)
+        for v in ir.graph.inputs
+    )
+    lowering.tensors = {tensor.name: tensor for tensor in inputs}
     for index, node in enumerate(ir.graph):
         lowering.take(node, index)
     outputs = tuple(value.name for value in ir.graph.outputs)
     lowering.refuse()
-    graph = lowering.graph(inputs, outputs)
+    graph = fuse_experts(lowering.graph(inputs, outputs))
     graph.check()
     return graph
+
+
+def without(shape: Shape, axis: int | None) -> Shape:
+    """The shape less one axis."""
+    return shape if axis is None else (*shape[:axis], *shape[axis + 1 :])
 
 
 @dataclass
@@ -60,7 +78,9 @@ class _Lowering:
     model: str
     opset: int
     constants: dict[str, Array] = field(default_factory=dict)
-    shapes: dict[str, Shape] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    batch: dict[str, int | None] = field(default_factory=dict)
+    stored: dict[str, Stored] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     unsupported: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -80,46 +100,107 @@ class _Lowering:
     def _read(self, node: Any, name: str) -> None:
         operator = self._operator(node)
         inputs = tuple("" if value is None else value.name for value in node.inputs)
-        known = self.shapes | {n: tuple(a.shape) for n, a in self.constants.items()}
-        if any(n and n not in known for n in inputs):
+        if any(n and n not in self.tensors and n not in self.constants for n in inputs):
             return  # written by an unsupported node, which is reported already
+        shapes, types = self._known(inputs)
         outputs = tuple(v.name if v.uses() or v.is_graph_output() else "" for v in node.outputs)
         source = SourceNode(
             node.op_type, name, inputs, outputs,
             {key: attribute.value for key, attribute in node.attributes.items()},
-            {n: known[n] for n in inputs if n}, {n: self.constants[n] for n in inputs if n in self.constants},
-            self.opset,
+            dict(zip(inputs, shapes, strict=True)),
+            {n: self.constants[n] for n in inputs if n in self.constants}, self.opset,
+            types=dict(zip(inputs, types, strict=True)), batch={n: self.batch.get(n) for n in inputs},
         )  # fmt: skip
         if all(n in self.constants for n in inputs if n):
+            if source.op in ("DequantizeLinear", "Transpose"):
+                self._keep(source)
+                return
             raise Unsupported(
                 "all its inputs are constants, and its value could not be computed when compiling"
             )
         lowered = operator.read(source)
         self.constants.update(source.defined)
+        self._keep_defined(source)
         for n in (n for n in lowered.inputs if n in self.constants):
-            if self.constants[n].dtype != np.float32:
-                raise Unsupported(f"constant {n} is {self.constants[n].dtype}, not float32")
+            if self.constants[n].dtype.name not in HELD:
+                raise Unsupported(
+                    f"constant {n} is {self.constants[n].dtype}; supported are {', '.join(HELD)}"
+                )
             if not np.isfinite(self.constants[n]).all():
                 raise Unsupported(f"constant {n} holds NaN or infinity once constants are folded")
-        shapes = [
-            tuple(self.constants[n].shape) if n in self.constants else self.shapes[n] for n in lowered.inputs
-        ]
-        self.shapes.update(zip(lowered.outputs, operators()[lowered.op].shapes(lowered, shapes), strict=True))
+        shapes, types = self._known(lowered.inputs)
+        if len(mixed := sorted({kind for kind in types if kind.startswith("float")})) > 1:
+            raise Unsupported(f"mixes {' and '.join(mixed)}")
+        record = operators()[lowered.op]
+        results = zip(
+            lowered.outputs, record.shapes(lowered, shapes), record.types(lowered, types), operator.batch(source),
+            strict=True,
+        )  # fmt: skip
+        for result, shape, kind, place in results:
+            if result and kind not in HELD:
+                raise Unsupported(f"{result} is {kind}; supported are {', '.join(HELD)}")
+            if result:
+                self.tensors[result], self.batch[result] = Tensor(result, shape, kind), place
         self.nodes.append(lowered)
 
+    def _keep(self, source: SourceNode) -> None:
+        """A constant that the model stores as integers, or one of those transposed."""
+        name = source.outputs[0]
+        if source.op == "Transpose":
+            self.constants[name] = np.transpose(source.constant(0, "x"), source.attributes.get("perm"))
+            if self.constants[name].ndim == 2 and source.inputs[0] in self.stored:
+                self.stored[name] = self.stored[source.inputs[0]].transposed()
+            return
+        q, scale = source.constant(0, "the integers"), source.constant(1, "the scale")
+        zero = source.constant(2, "the zero point") if source.has(2) else np.zeros(scale.shape, q.dtype)
+        if q.dtype.name not in HELD or scale.dtype != np.float32 or source.integer("block_size", 0):
+            raise Unsupported(f"a constant of {q.dtype} with scales of {scale.dtype}, or in blocks")
+        axis = source.integer("axis", 1) % max(q.ndim, 1) if scale.size > 1 else None
+        if axis is not None and scale.shape != (q.shape[axis],):
+            raise Unsupported(f"{scale.shape} scales for axis {axis} of {q.shape}")
+        self.stored[name] = Stored(q, scale.reshape(-1), zero.reshape(-1), axis)
+        self.constants[name] = self.stored[name].real
+
+    def _keep_defined(self, source: SourceNode) -> None:
+        """Constants that `read` made of stored ones by turning or reshaping them are stored ones too."""
+        before = [self.stored[name] for name in source.inputs if name in self.stored]
+        for name, value in source.defined.items():
+            for stored in before:
+                if stored.integers.ndim == 2 and np.array_equal(stored.real.T, value):
+                    self.stored[name] = stored.transposed()
+                if np.array_equal(stored.real, value):
+                    self.stored[name] = stored
+                if stored.axis in (0, None) and np.array_equal(stored.real.ravel(), value.ravel()):
+                    whole = replace(stored, integers=stored.integers.reshape(value.shape))
+                    self.stored.setdefault(name, whole)
+
+    def _known(self, names: Sequence[str]) -> tuple[list[Shape], list[str]]:
+        """Shapes and types of activations and constants; () and "" for an absent input."""
+        tensors = [
+            Tensor(n, tuple(self.constants[n].shape), self.constants[n].dtype.name)
+            if n in self.constants
+            else self.tensors.get(n, Tensor("", (), ""))
+            for n in names
+        ]
+        return [tensor.shape for tensor in tensors], [tensor.dtype for tensor in tensors]
+
     def _operator(self, node: Any) -> Operator:
-        if node.domain not in ("", "ai.onnx"):
-            raise Unsupported(f"operators of the domain {node.domain} have no meaning here")
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear") or node.op_type.startswith("QLinear"):
-            raise Unsupported("already quantised models come later; give the float model")
-        if node.op_type not in operators():
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        if domain not in ("", "ai.onnx.ml"):
+            raise Unsupported(f"operators of the domain {domain} have no meaning here")
+        if node.op_type not in operators() or operators()[node.op_type].domain != domain:
             raise Unsupported("no such operator in Trine yet")
         return operators()[node.op_type]
 
     def _guess(self, value: Any) -> None:
         """Take ONNX's shape for an unsupported node's output, so that the nodes after it are examined too."""
         if value.shape is not None and len(value.shape) and all(isinstance(d, int) for d in value.shape):
-            self.shapes[value.name] = tuple(int(d) for d in value.shape)[1:]
+            batched = None not in self.batch.values()
+            kind = value.dtype.numpy().name if value.dtype is not None else "float32"
+            self.tensors[value.name] = Tensor(
+                value.name, tuple(int(d) for d in value.shape)[int(batched) :], kind
+            )
+            self.batch[value.name] = 0 if batched else None
 
     def refuse(self) -> None:
         """Raise UnsupportedNodes if there are any."""
@@ -128,7 +209,7 @@ class _Lowering:
 
     def graph(self, inputs: tuple[Tensor, ...], outputs: tuple[str, ...]) -> Graph:
         """The finished graph, without identities and unused constants."""
-        missing = [name for name in outputs if name not in self.shapes]
+        missing = [name for name in outputs if name not in self.tensors]
         if missing:
             raise InputError(f"{self.model}: output {', '.join(missing)} does not depend on any input")
         nodes = without_identities(self.nodes, outputs)
@@ -137,7 +218,8 @@ class _Lowering:
         return Graph(
             self.model, inputs, outputs, tuple(nodes),
             {name: value for name, value in sorted(self.constants.items()) if name in used},
-            {name: Tensor(name, self.shapes[name]) for name in self.shapes if name in written},
+            {name: tensor for name, tensor in self.tensors.items() if name in written},
+            {name: stored for name, stored in sorted(self.stored.items()) if name in used},
         )  # fmt: skip
 
 

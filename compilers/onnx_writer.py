@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from trine.compilers.graph import Array, Graph, Node
+from trine.compilers.operators import Spelled, operators
 
 OPSET = 21
+ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3  # 5 drops the tree operators that exporters write
 
 # What ONNX wants of a node: its inputs (new constants among them), its attributes.
 Spelling = tuple[list[str], dict[str, Any], dict[str, Array]]
@@ -85,18 +87,34 @@ def spell(node: Node, opset: int = OPSET) -> Spelling:
     return SPELLINGS.get(node.op, _as_is)(node, opset)
 
 
+def spelled(node: Node, opset: int = OPSET) -> list[Spelled]:
+    """The ONNX nodes that mean this node."""
+    record = operators()[node.op]
+    if record.spell is not None:
+        return record.spell(node, opset)
+    inputs, attributes, made = spell(node, opset)
+    return [Spelled(node.op, inputs, node.outputs, attributes, made, record.domain)]
+
+
 def write_onnx(graph: Graph, opset: int = OPSET) -> Any:
     """The network as an `onnx.ModelProto` with a free batch axis `n`; read back, it is the same network."""
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
-    constants, nodes = dict(graph.constants), []
+    constants, nodes, domains = dict(graph.constants), [], {""}
     for node in graph.nodes:
-        inputs, attributes, made = spell(node, opset)
-        constants |= made
-        nodes.append(helper.make_node(node.op, inputs, list(node.outputs), node.name, **attributes))
+        for i, one in enumerate(spelled(node, opset)):
+            constants |= one.constants
+            domains.add(one.domain)
+            name = node.name if i == 0 else f"{node.name}.{i}"
+            nodes.append(
+                helper.make_node(
+                    one.op, list(one.inputs), list(one.outputs), name, domain=one.domain, **one.attributes
+                )
+            )
 
     def value(name: str) -> Any:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *graph.shape(name)])
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(graph.dtype(name)))
+        return helper.make_tensor_value_info(name, kind, ["n", *graph.shape(name)])
 
     inputs, outputs = [value(tensor.name) for tensor in graph.inputs], [value(name) for name in graph.outputs]
     body = helper.make_graph(
@@ -104,5 +122,6 @@ def write_onnx(graph: Graph, opset: int = OPSET) -> Any:
         [numpy_helper.from_array(np.ascontiguousarray(constants[name]), name) for name in sorted(constants)],
     )  # fmt: skip
     opsets = [helper.make_opsetid("", opset)]
+    opsets += [helper.make_opsetid(ML_DOMAIN, ML_OPSET)] if ML_DOMAIN in domains else []
     ir_version = helper.find_min_ir_version_for(opsets)
     return helper.make_model(body, opset_imports=opsets, ir_version=ir_version, producer_name="trine")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from trine.compilers.report import Fit
 from trine.devices import Device, EdgeDevice
+from trine.edge import lowbit
 from trine.edge.c.emit import CSources
 from trine.edge.program import IntegerProgram
 
@@ -27,14 +28,16 @@ def runs_onnx(device: Device) -> bool:
 
 def io_bytes(program: IntegerProgram) -> int:
     """Input and output buffers of one inference, which the caller provides."""
-    return sum(program.tensors[name].size for name in (*program.inputs, *program.outputs))
+    return sum(program.tensors[name].bytes for name in (*program.inputs, *program.outputs))
 
 
 def constant_bytes(program: IntegerProgram) -> int:
     """Weights, tables and per-channel entries of the C print: 16 bytes a channel."""
     total = 0
     for step in program.steps:
-        total += sum(a.nbytes for name, a in step.constants.items() if name not in ("bias", "weight_scale"))
+        total += sum(
+            lowbit.constant_bytes(step, n) for n in step.constants if n not in ("bias", "weight_scale")
+        )
         total += 16 * len(step.requantizer.ratio) if step.requantizer is not None else 0
     return total
 
@@ -75,7 +78,9 @@ def certain_misfit(device: Device, sources: CSources | None, program: IntegerPro
         return []
     fit = static_fit(device, sources, program)
     stored = {
-        a.tobytes(): a.nbytes for s in program.steps for name, a in s.constants.items() if name == "weight"
+        s.constants["weight"].tobytes(): lowbit.constant_bytes(s, "weight")
+        for s in program.steps
+        if "weight" in s.constants
     }
     least = {"ram": sources.plan.arena_bytes + io_bytes(program), "flash": sum(stored.values())}
     hopeless = [f for f in fit if f.available is not None and least[f.limit] > f.available]

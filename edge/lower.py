@@ -6,20 +6,21 @@ bounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trine.compilers.graph import Array, Graph, Node, Shape
+from trine.compilers.graph import Array, Graph, Node, Shape, Stored
+from trine.edge.lowbit import SMALLEST_SCALE, WeightBits, scales_of, to_codes
 from trine.edge.operators import kernel_of
-from trine.edge.program import QMAX, QMIN, IntegerProgram, QuantizedTensor
-from trine.edge.requantize import Certificate, Requantizer, certify, split_ratio_tflite
+from trine.edge.program import QMAX, QMIN, IntegerProgram, QuantizedTensor, Step
+from trine.edge.requantize import Certificate, Requantizer, as_stated, certify, split_ratio_tflite
 
 FUSES_ACTIVATION = frozenset(
-    {"Conv", "Gemm", "MatMul", "Add", "Mul", "AveragePool", "GlobalAveragePool", "ReduceMean"}
+    {"Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool", "ReduceMean"}
 )
 FORCED = {
     "Softmax": (np.float32(1 / 256), -128),
@@ -27,7 +28,8 @@ FORCED = {
     "Tanh": (np.float32(1 / 128), 0),
 }
 SHARES_INPUT = frozenset(
-    {"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout"}
+    {"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout",
+     "ReduceMax", "ReduceMin", "TopK"}
 )
 Made = TypeVar("Made")
 TIE_MARGINS = (
@@ -35,9 +37,9 @@ TIE_MARGINS = (
     4e-6,
     0.0,
 )  # of an output step; float32 rounding in onnxruntime's several forms stays below the first
+IN_FLOAT = -1.0  # a tie margin that asks for rounding in float32
 NUDGES = 200
 NUDGE_STRIDE = 37  # float32 steps; 200 of them move the scale by at most 0.1 %
-SMALLEST_SCALE = np.float32(2.0**-40)
 LARGEST_SUM = 2**31 - 1
 BIAS_LIMIT = 2.0**29
 
@@ -49,16 +51,28 @@ def activation_bounds(node: Node) -> tuple[float, float]:
     return float(node.attributes.get("min", -np.inf)), float(node.attributes.get("max", np.inf))
 
 
-def fusions(graph: Graph) -> dict[str, Node]:
-    """Node name -> the Relu or Clip that is fused into it."""
+def fusions(graph: Graph, stated: Collection[str] = ()) -> dict[str, Node]:
+    """Node name -> the Relu or Clip that is fused into it; none where the model states the scale between them."""
     consumers, found = graph.consumers(), {}
     for node in graph.nodes:
         readers = consumers.get(node.outputs[0], [])
-        if node.op not in FUSES_ACTIVATION or len(readers) != 1 or node.outputs[0] in graph.outputs:
+        if (
+            node.op not in FUSES_ACTIVATION
+            or len(readers) != 1
+            or node.outputs[0] in {*graph.outputs, *stated}
+        ):
             continue
         if readers[0].op in ("Relu", "Clip") and readers[0].inputs[0] == node.outputs[0]:
             found[node.name] = readers[0]
     return found
+
+
+def float_values(graph: Graph) -> set[str]:
+    """The activations that stay float32: those that only kernels read which take floats, and what such kernels write."""
+    takers = {node.name for node in graph.nodes if node.op in kernel_of() and kernel_of()[node.op].floats}
+    readers = graph.consumers()
+    given = {t.name for t in graph.inputs if (r := readers.get(t.name)) and all(n.name in takers for n in r)}
+    return given | {name for node in graph.nodes if node.name in takers for name in node.outputs}
 
 
 def observed(graph: Graph) -> tuple[str, ...]:
@@ -69,8 +83,9 @@ def observed(graph: Graph) -> tuple[str, ...]:
     for node in graph.nodes:
         if node.name in swallowed or node.op in FORCED or node.op in SHARES_INPUT:
             continue
-        names.append(fused[node.name].outputs[0] if node.name in fused else node.outputs[0])
-    return tuple(names)
+        names += fused[node.name].outputs[:1] if node.name in fused else [n for n in node.outputs if n]
+    floats = float_values(graph)
+    return tuple(name for name in names if graph.dtype(name) == "float32" and name not in floats)
 
 
 def parameters_of(low: float, high: float) -> tuple[np.float32, int]:
@@ -84,15 +99,12 @@ def parameters_of(low: float, high: float) -> tuple[np.float32, int]:
 
 
 def quantize_weight(
-    weight: Array, clip: NDArray[np.float32] | None = None
+    weight: Array, clip: NDArray[np.float32] | None = None, bits: int = 8
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Per-channel symmetric int8 in [-127, 127]; channels on axis 0. clip: real maximum a channel."""
+    """Codes of `bits` bits (see `lowbit`) with a scale a channel, axis 0. clip: real maximum a channel."""
     rows = weight.reshape(weight.shape[0], -1)
-    largest = np.abs(rows).max(axis=1) if clip is None else np.asarray(clip, np.float32)
-    scale = np.maximum(largest / np.float32(127), SMALLEST_SCALE).astype(np.float32)
-    scale[largest == 0] = 1.0
-    q = np.clip(np.rint(rows / scale[:, None]), -127, 127)
-    return q.astype(np.int8).reshape(weight.shape), scale
+    scale = scales_of(rows, bits, clip)
+    return to_codes(rows / scale[:, None], bits).reshape(weight.shape), scale
 
 
 @dataclass(frozen=True)
@@ -114,6 +126,8 @@ class Lowering:
     fused: Mapping[str, Node]
     tensors: dict[str, QuantizedTensor] = field(default_factory=dict)
     certificates: dict[str, Certificate] = field(default_factory=dict)
+    stated: Mapping[str, QuantizedTensor] = field(default_factory=dict)
+    weight_bits: WeightBits = field(default_factory=dict)
 
     def output_name(self, node: Node) -> str:
         """Name of what the step writes: the fused activation's output where there is one."""
@@ -129,15 +143,38 @@ class Lowering:
         return self.tensors[name]
 
     def add_ranged(self, name: str) -> QuantizedTensor:
-        """Declare an activation whose parameters come from its observed range."""
+        """Declare an activation whose parameters come from its observed range, or are stated."""
+        if name in self.stated:
+            self.tensors[name] = self.stated[name]
+            return self.stated[name]
         return self.add_tensor(name, self.graph.tensors[name].shape, *parameters_of(*self.ranges[name]))
+
+    def add_plain(self, name: str) -> QuantizedTensor:
+        """Declare a value that stands for itself: an index, a count, a truth value."""
+        tensor = self.graph.tensors[name]
+        self.tensors[name] = QuantizedTensor(name, tensor.shape, dtype=tensor.dtype)
+        return self.tensors[name]
 
     def like_input(self, node: Node) -> QuantizedTensor:
         """Declare the output of a kernel that only moves or selects values."""
-        source = self.tensors[node.inputs[0]]
-        return self.add_tensor(
-            node.outputs[0], self.graph.tensors[node.outputs[0]].shape, source.scale, source.zero_point
+        source, name = self.tensors[node.inputs[0]], node.outputs[0]
+        self.tensors[name] = replace(source, name=name, shape=self.graph.tensors[name].shape)
+        return self.tensors[name]
+
+    def settled(self, steps: list[Step]) -> list[Step]:
+        """The steps, and one more where they leave an output in other parameters than those stated for it."""
+        last = steps[-1]
+        if last.output not in self.stated or same(self.tensors[last.output], self.stated[last.output]):
+            return steps
+        inner = replace(self.tensors[last.output], name=f"{last.output}_before")
+        self.tensors[inner.name] = inner
+        self.tensors[last.output] = self.stated[last.output]
+        every = np.arange(QMIN, QMAX + 1).astype(np.int8)
+        table = self.stated[last.output].quantize(inner.dequantize(every))
+        again = Step(
+            "table", f"{last.name}_rescaled", (inner.name,), last.output, {"table": table}, {"op": "Identity"}
         )
+        return [*steps[:-1], replace(last, output=inner.name), again]
 
     def bounds(self, node: Node, output: QuantizedTensor) -> tuple[int, int]:
         """Saturation bounds of a step: int8's, narrowed by the fused activation."""
@@ -174,6 +211,10 @@ class Lowering:
                 ),
                 weight_scale,
             )
+        if output.name in self.stated:
+            ratio = ((source_scale * weight_scale) / output.scale).astype(np.float32)
+            made, self.certificates[node.name] = as_stated(ratio, low, high, output.zero_point, bounds)
+            return made, weight_scale
         made, scale, certificate = certify(
             source_scale, weight_scale, output.scale, low, high, output.zero_point, bounds
         )
@@ -190,9 +231,18 @@ class Lowering:
 
         The widest tie margin that can be had is taken: with one, every order of float operations rounds
         alike.
+        A stated scale stays: there `make` is asked once more, with margin IN_FLOAT, for the rule in float32.
         Raises ValueError where no scale nearby will do.
         """
         name = self.output_name(node)
+        if name in self.stated:
+            output = self.tensors[name] = self.stated[name]
+            exact = make(output, 0.0)
+            made = make(output, IN_FLOAT) if exact is None else exact
+            if made is None:
+                raise ValueError(f"{node.name}: its stated scales cannot be kept")
+            self.certificates[node.name] = Certificate(1, 0, 0, 0, int(exact is None))
+            return made, output
         low, high = self.ranges[name]
         start, zero_point = parameters_of(low, high)
         for margin in margins:
@@ -210,6 +260,11 @@ class Lowering:
         )
 
 
+def same(a: QuantizedTensor, b: QuantizedTensor) -> bool:
+    """Whether two activations are quantised alike."""
+    return (a.scale, a.zero_point, a.dtype) == (b.scale, b.zero_point, b.dtype)
+
+
 def clear_of_ties(values: NDArray[np.float64], margin: float) -> bool:
     """Whether no value lies within `margin` of a half, unless it saturates whatever the zero point."""
     inside = values[np.abs(values) <= QMAX - QMIN + 1]
@@ -221,17 +276,29 @@ def lower(
     ranges: Mapping[str, tuple[float, float]],
     requantize: str = "exact",
     weight_clip: Mapping[str, NDArray[np.float32]] | None = None,
+    stated: Mapping[str, QuantizedTensor] | None = None,
+    weight_bits: WeightBits | None = None,
 ) -> Lowered:
     """Quantise a graph whose activations have the given real ranges {name: (low, high)} (see `observed`).
 
     requantize: "exact" or "tflite". weight_clip: {weight name: float32 [channels]}, real maximum a channel.
+    weight_bits: {weight name: 8, 4 or 2} of conv and dense layers, 8 for all others.
     """
-    fused = fusions(graph)
-    lowering = Lowering(graph, ranges, requantize, weight_clip or {}, fused)
+    fused = fusions(graph, stated or {})
+    lowering = Lowering(graph, ranges, requantize, weight_clip or {}, fused, stated=stated or {})
+    lowering.weight_bits = weight_bits or {}
+    floats = float_values(graph)
     for tensor in graph.inputs:
-        lowering.add_ranged(tensor.name)
+        if tensor.dtype == "float32" and tensor.name not in floats:
+            lowering.add_ranged(tensor.name)
+        else:
+            lowering.add_plain(tensor.name)
     swallowed = {node.name for node in fused.values()}
-    steps = [kernel_of()[node.op].lower(lowering, node) for node in graph.nodes if node.name not in swallowed]
+    steps: list[Step] = []
+    for node in graph.nodes:
+        if node.name not in swallowed:
+            made = kernel_of()[node.op].lower(lowering, node)
+            steps += lowering.settled([made] if isinstance(made, Step) else list(made))
     program = IntegerProgram(
         graph.name,
         tuple(t.name for t in graph.inputs),
@@ -262,20 +329,57 @@ def linear_sum_bounds(
     return low, high
 
 
-def quantize_linear(
-    weight: Array, bias: Array | None, source_scale: np.float32, clip: NDArray[np.float32] | None
+def stored_linear(
+    weight: Stored, bias: Stored | None, real: Array, real_bias: Array | None, source_scale: np.float32
 ) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.float32]]:
-    """(int8 weight, int32 bias, weight scale) of a layer; weight [channels, ...], bias [channels] or None.
+    """As `quantize_linear`, with the integers that the model itself stores; real: the weight [channels, ...] they mean.
+
+    Raises ValueError where they are not symmetric int8 a channel, or the bias is not in units of the sums.
+    """
+    turned = weight.transposed() if weight.integers.shape != real.shape or weight.axis == 1 else weight
+    low = 128 if turned.integers.dtype == np.uint8 else 0
+    zeros = turned.zero_point.astype(np.int64) - low
+    if turned.integers.dtype not in (np.int8, np.uint8) or zeros.any() or turned.axis not in (0, None):
+        raise ValueError("the model stores a weight that is not symmetric int8 for each output channel")
+    q = (turned.integers.astype(np.int64) - low).astype(np.int8)
+    scale = np.broadcast_to(turned.scale, (len(q),)).astype(np.float32)
+    if real_bias is None:
+        return q, np.zeros(len(q), np.int64), scale
+    units = (source_scale * scale).astype(np.float32)
+    if (
+        bias is not None
+        and bias.integers.dtype == np.int32
+        and np.allclose(bias.scale, units, rtol=1e-6, atol=0)
+    ):
+        return q, bias.integers.astype(np.int64).reshape(-1), scale
+    return (
+        q,
+        np.rint(real_bias.astype(np.float64) / units.astype(np.float64)).astype(np.int64).reshape(-1),
+        scale,
+    )
+
+
+def quantize_linear(
+    weight: Array,
+    bias: Array | None,
+    source_scale: np.float32,
+    clip: NDArray[np.float32] | None,
+    bits: int = 8,
+) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.float32]]:
+    """(weight codes, int32 bias, weight scale) of a layer; weight [channels, ...], bias [channels] or None.
 
     The bias counts in units of float32(source_scale * weight_scale), as QDQ stores it. Where a channel's
     weights are so small (or all zero) that its bias would leave +-2^29, the channel's weight scale is
     raised until it does not.
     """
     real = np.zeros(weight.shape[0]) if bias is None else bias.astype(np.float64)
-    _, scale = quantize_weight(weight, clip)
+    _, scale = quantize_weight(weight, clip, bits)
     dead = ~np.any(weight.reshape(weight.shape[0], -1), axis=1)
-    least = np.abs(real) / (float(source_scale) * np.where(dead, 2.0**20, BIAS_LIMIT))
+    if bits == 2:  # no code is zero: a channel without weights gets the smallest that leave its bias exact enough
+        scale = np.where(dead, SMALLEST_SCALE, scale)
+    kept = 2.0**27 if bits == 2 else 2.0**20
+    least = np.abs(real) / (float(source_scale) * np.where(dead, kept, BIAS_LIMIT))
     scale = np.where(dead & (least > 0), least, np.maximum(scale, least)).astype(np.float32)
     rows = weight.reshape(weight.shape[0], -1) / scale[:, None]
-    q = np.clip(np.rint(rows), -127, 127).astype(np.int8).reshape(weight.shape)
+    q = to_codes(rows, bits).reshape(weight.shape)
     return q, np.rint(real / (source_scale * scale).astype(np.float64)).astype(np.int64), scale

@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trine.compilers.examples import Examples
 from trine.compilers.graph import Array
 from trine.compilers.report import Parity
+from trine.edge.c.emit import alignment
 from trine.edge.emulate import Entry, HostCompiler, HostMachine, Machine
+from trine.edge.operators import kernels
 from trine.edge.program import Int8, IntegerProgram
 from trine.edge.qdq import run_qdq
+from trine.edge.quantize.replay import decibels, noise_ratio
 
-FLOAT_KERNELS = frozenset(
-    {"softmax", "table"}
-)  # onnxruntime computes these in float32: one step apart is allowed
+
+# Of a program against onnxruntime's float32, where a kernel has a meaning of its own (`Kernel.apart` over 1).
+CLOSE_DB = 30.0
+FLOAT_TOLERANCE = 1e-4  # of an output's greatest value: float32 sums in another order, and other functions
 
 
 @dataclass(frozen=True)
@@ -69,26 +74,48 @@ def difference(
     exact: bool = True,
     note: str = "",
 ) -> Parity:
-    """Compare outputs with the definition's."""
-    gaps = [np.abs(found[n].astype(int) - sample.outputs[n].astype(int)).ravel() for n in program.outputs]
+    """Compare outputs with the definition's: equal, or of floats within FLOAT_TOLERANCE of the greatest value."""
+    gaps = [gaps_of(found[n], sample.outputs[n]) for n in program.outputs]
     gap = np.concatenate(gaps)
+    if any(sample.outputs[n].dtype.kind == "f" for n in program.outputs):
+        note = note or f"floats: a step is {FLOAT_TOLERANCE:g} of the output's greatest value"
     return Parity(against, sample.count, gap.size, int((gap > 0).sum()), int(gap.max(initial=0)), exact, note)
+
+
+def gaps_of(found: Array, wanted: Array) -> NDArray[np.int64]:
+    """Difference of each value in output steps; of floats in whole FLOAT_TOLERANCE of the greatest finite value."""
+    if wanted.dtype.kind != "f":
+        return np.abs(found.astype(np.int64) - wanted.astype(np.int64)).ravel()
+    finite = np.isfinite(wanted)
+    step = FLOAT_TOLERANCE * max(float(np.abs(wanted[finite]).max(initial=0)), 1e-30)
+    same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
+    with np.errstate(invalid="ignore", over="ignore"):
+        steps = np.floor(np.abs(found.astype(np.float64) - wanted) / step)
+    return (
+        np.where(same, 0, np.where(np.isfinite(steps), np.minimum(steps, 1e9), 1e9)).astype(np.int64).ravel()
+    )
 
 
 def entry_of(program: IntegerProgram, name: str) -> Entry:
     """The C entry function of a program printed under `name`."""
-    sizes = [tuple(program.tensors[n].size for n in names) for names in (program.inputs, program.outputs)]
-    return Entry(f"trine_{name}_run", sizes[0], sizes[1])
+    sizes = [tuple(program.tensors[n].bytes for n in names) for names in (program.inputs, program.outputs)]
+    return Entry(f"trine_{name}_run", sizes[0], sizes[1], alignment(program))
 
 
 def run_machine(machine: Machine | HostMachine, program: IntegerProgram, sample: Sample) -> dict[str, Int8]:
     """int8 outputs of a machine on a sample."""
-    flat = [sample.codes[name].reshape(sample.count, -1) for name in program.inputs]
+    flat = [as_bytes(sample.codes[name]) for name in program.inputs]
     outputs = machine.run(flat)
     return {
-        name: out.reshape(sample.count, *program.tensors[name].shape)
+        name: out.view(program.tensors[name].dtype).reshape(sample.count, *program.tensors[name].shape)
         for name, out in zip(program.outputs, outputs, strict=True)
     }
+
+
+def as_bytes(values: Array) -> Int8:
+    """Stored values [n, ...] as the bytes of each example, int8 [n, bytes]."""
+    flat = np.ascontiguousarray(values).reshape(len(values), -1)
+    return flat.view(np.int8)
 
 
 def on_host(program: IntegerProgram, sample: Sample, c_dir: Path, entry: Entry) -> Parity:
@@ -131,10 +158,14 @@ def explain(
     wrong = np.zeros(sample.count, bool)
     for name in program.outputs:
         wrong |= (found[name] != sample.outputs[name]).reshape(sample.count, -1).any(axis=1)
-    kernels = {step.kernel for step in program.steps}
     if optimize:
-        only_float = bool(kernels & FLOAT_KERNELS) and largest_gap(program, sample, found) <= 1
-        return "softmax or a table is computed in float32 there: one step apart" if only_float else ""
+        used = [kernels()[step.kernel] for step in program.steps]
+        floats = sorted({kernel.name for kernel in used if kernel.apart})
+        gap = largest_gap(program, sample, found)
+        # What follows a layer with a meaning of its own may enlarge its steps: there the signal decides.
+        own = any(kernel.apart > 1 for kernel in used)
+        close = floats and (gap <= 1 or (own and least_decibels(program, sample, found) >= CLOSE_DB))
+        return f"{', '.join(floats)}: computed in float32 there, up to {gap} steps apart" if close else ""
     take = np.flatnonzero(wrong)[:64]
     part = {name: x[take] for name, x in sample.inputs.items()}
     firsts = first_differences(program, model, part)
@@ -156,6 +187,15 @@ def largest_gap(program: IntegerProgram, sample: Sample, found: Mapping[str, Int
     )
 
 
+def least_decibels(program: IntegerProgram, sample: Sample, found: Mapping[str, Int8]) -> float:
+    """SQNR in dB of the definition's outputs against what was found, of the output where it is least."""
+    ratios = []
+    for name in program.outputs:
+        theirs, ours = (program.tensors[name].dequantize(q[name]) for q in (found, sample.outputs))
+        ratios.append(noise_ratio(theirs, ours))
+    return decibels(max(ratios))
+
+
 def first_differences(program: IntegerProgram, model: bytes, inputs: Mapping[str, Array]) -> list[str]:
     """For each example the first step where unoptimised onnxruntime leaves the program by one output step, or ""."""
     from trine.edge.qdq import run_qdq_tensors
@@ -169,9 +209,10 @@ def first_differences(program: IntegerProgram, model: bytes, inputs: Mapping[str
         gap = np.abs(q.astype(int) - theirs[step.output].astype(int)).reshape(count, -1)
         for i in np.flatnonzero(~settled & (gap.max(axis=1) > 0)):
             settled[i] = True
-            if gap[i].max() == 1:
-                off = int((gap[i] > 0).sum())
-                found[i] = f"{step.name} ({step.kernel}, {off} of {gap.shape[1]} values by one step)"
+            if gap[i].max() <= max(kernels()[step.kernel].apart, 1):
+                off, most = int((gap[i] > 0).sum()), int(gap[i].max())
+                steps = "one step" if most == 1 else f"up to {most} steps"
+                found[i] = f"{step.name} ({step.kernel}, {off} of {gap.shape[1]} values by {steps})"
     return found
 
 

@@ -17,29 +17,50 @@ from trine.compilers.graph import Array, Shape
 
 Int8 = NDArray[np.int8]
 QMIN, QMAX = -128, 127
+ONE = np.float32(1)
+LIMITS = {"int8": (QMIN, QMAX), "int16": (-32768, 32767)}
 
 
 @dataclass(frozen=True)
 class QuantizedTensor:
-    """An int8 activation: real value = scale * (q - zero_point), scale float32 (ONNX QuantizeLinear)."""
+    """An activation: real value = scale * (q - zero_point), scale float32 (ONNX QuantizeLinear).
+
+    dtype: NumPy name of what is stored. int8 and int16 are quantised; any other (float32, int64, bool, ...) stands for
+    itself, with scale 1 and zero point 0.
+    """
 
     name: str
     shape: Shape
-    scale: np.float32
-    zero_point: int
+    scale: np.float32 = ONE
+    zero_point: int = 0
+    dtype: str = "int8"
 
     @property
     def size(self) -> int:
-        """Bytes of one example."""
+        """Elements of one example."""
         return int(np.prod(self.shape, dtype=np.int64))
 
-    def quantize(self, x: Array) -> Int8:
-        """float32 -> int8 by ONNX QuantizeLinear: divide in float32, round half to even, saturate."""
-        q: Array = np.rint(np.asarray(x, np.float32) / self.scale) + np.float32(self.zero_point)
-        return np.asarray(np.clip(q, QMIN, QMAX).astype(np.int8))
+    @property
+    def bytes(self) -> int:
+        """Bytes of one example."""
+        return self.size * np.dtype(self.dtype).itemsize
 
-    def dequantize(self, q: Array) -> NDArray[np.float32]:
-        """int8 -> float32 by ONNX DequantizeLinear."""
+    @property
+    def quantized(self) -> bool:
+        """Whether the stored integers stand for reals."""
+        return self.dtype in LIMITS
+
+    def quantize(self, x: Array) -> Array:
+        """float32 -> integers by ONNX QuantizeLinear: divide in float32, round half to even, saturate."""
+        if not self.quantized:
+            return np.asarray(x, self.dtype)
+        q: Array = np.rint(np.asarray(x, np.float32) / self.scale) + np.float32(self.zero_point)
+        return np.asarray(np.clip(q, *LIMITS[self.dtype]).astype(self.dtype))
+
+    def dequantize(self, q: Array) -> Array:
+        """Integers -> float32 by ONNX DequantizeLinear; what stands for itself, as it is."""
+        if not self.quantized:
+            return q
         return (q.astype(np.int32) - self.zero_point).astype(np.float32) * self.scale
 
 
@@ -49,7 +70,7 @@ class Step:
 
     constants: integer arrays (weight int8, bias int32, table int8, ...). attributes: geometry, and
     `low`, `high`: the saturation bounds of the output, narrower than int8 where an activation was fused.
-    `requantizer`: how the int32 sum becomes int8, for the kernels that have one.
+    `requantizer`: how the int32 sum becomes int8, for the kernels that have one. `also`: further outputs.
     """
 
     kernel: str
@@ -59,11 +80,17 @@ class Step:
     constants: Mapping[str, Array] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     requantizer: Any = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Everything it writes."""
+        return (self.output, *self.also)
 
 
 @dataclass(frozen=True)
 class IntegerProgram:
-    """A sequence of integer steps over int8 tensors.
+    """A sequence of steps over tensors of int8, and of other types where the network or its precision has them.
 
     inputs, outputs: tensor names. tensors: every activation by name. `requantize`: "exact" (float32 ratio, half to
     even: what onnxruntime computes) or "tflite" (doubling high multiply and rounding shift).
@@ -81,41 +108,48 @@ class IntegerProgram:
         known = set(self.inputs)
         for step in self.steps:
             absent = [name for name in step.inputs if name not in known]
-            if absent or step.output not in self.tensors:
+            if absent or not set(step.outputs) <= set(self.tensors):
                 raise ValueError(
                     f"step {step.name} ({step.kernel}) reads {absent} or writes an unknown tensor"
                 )
-            known.add(step.output)
+            known.update(step.outputs)
         if not known.issuperset(self.outputs):
             raise ValueError(f"outputs {self.outputs} are not all written")
 
-    def trace(self, inputs: Mapping[str, Int8]) -> Iterator[tuple[Step, Int8]]:
-        """Run step by step on int8 inputs {name: [n, *shape]}, yielding each step's output [n, *shape]."""
+    def trace(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Step, Array]]:
+        """Run step by step on stored inputs {name: [n, *shape]}, yielding each step's first output [n, *shape]."""
+        for step, results in self.trace_all(inputs):
+            yield step, results[0]
+
+    def trace_all(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Step, list[Array]]]:
+        """As `trace`, with all outputs of each step."""
         from trine.edge.operators import kernels
 
         last_use = {name: i for i, step in enumerate(self.steps) for name in step.inputs}
-        values: dict[str, Int8] = dict(inputs)
+        values: dict[str, Array] = dict(inputs)
         for i, step in enumerate(self.steps):
-            result = kernels()[step.kernel].run(self, step, [values[name] for name in step.inputs])
-            values[step.output] = result
-            yield step, result
+            found = kernels()[step.kernel].run(self, step, [values[name] for name in step.inputs])
+            results = list(found) if step.also else [np.asarray(found)]
+            values.update(zip(step.outputs, results, strict=True))
+            yield step, results
             for name in step.inputs:
                 if last_use[name] <= i and name in values:
                     del values[name]
 
-    def run(self, inputs: Mapping[str, Int8]) -> dict[str, Int8]:
-        """The definition: int8 in {name: [n, *shape]}, int8 out {name: [n, *shape]}."""
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The definition: stored values in {name: [n, *shape]}, stored values out {name: [n, *shape]}."""
         values = {name: inputs[name] for name in self.outputs if name in inputs}
-        values.update({step.output: q for step, q in self.trace(inputs) if step.output in self.outputs})
+        for step, results in self.trace_all(inputs):
+            values.update({n: q for n, q in zip(step.outputs, results, strict=True) if n in self.outputs})
         return {name: values[name] for name in self.outputs}
 
-    def run_float(self, inputs: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
+    def run_float(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Quantise float inputs, run, dequantise the outputs."""
         result = self.run(self.quantize(inputs))
         return {name: self.tensors[name].dequantize(q) for name, q in result.items()}
 
-    def quantize(self, inputs: Mapping[str, Array]) -> dict[str, Int8]:
-        """Float inputs {name: [n, *shape]} as the program's int8 inputs."""
+    def quantize(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Real inputs {name: [n, *shape]} as the program stores them."""
         return {name: self.tensors[name].quantize(inputs[name]) for name in self.inputs}
 
     def with_steps(self, steps: tuple[Step, ...]) -> IntegerProgram:

@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 
 from trine.compilers.graph import Array
+from trine.compilers.operators import operators
 from trine.devices.errors import InputError
+from trine.edge.c.writer import C_TYPES
 from trine.edge.operators import kernel_of, kernels
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 from trine.edge.requantize import Requantizer
 
-SCHEMA = "trine.integer_program/1"
+SCHEMA = "trine.integer_program/2"
+# Words that operators' attributes may hold: modes of ONNX. Nothing else is read, see `read_program`.
+WORDS: frozenset[str] = frozenset()
 DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError,
           IndexError, RuntimeError)  # fmt: skip
 
@@ -45,12 +49,15 @@ def save_program(program: IntegerProgram, path: Path) -> None:
         steps.append(
             {
                 "kernel": step.kernel, "name": step.name, "inputs": list(step.inputs), "output": step.output,
+                "also": list(step.also),
                 "constants": plain(dict(step.constants), f"step{i}"),
                 "attributes": plain(dict(step.attributes), f"step{i}.attributes"),
                 "requantizer": plain(step.requantizer, f"step{i}.requantizer"),
             }
         )  # fmt: skip
-    tensors = [[t.name, list(t.shape), float(t.scale), t.zero_point] for t in program.tensors.values()]
+    tensors = [
+        [t.name, list(t.shape), float(t.scale), t.zero_point, t.dtype] for t in program.tensors.values()
+    ]
     head = {
         "schema": SCHEMA, "name": program.name, "inputs": list(program.inputs),
         "outputs": list(program.outputs),
@@ -82,7 +89,7 @@ def read_program(head: Mapping[str, Any], arrays: Mapping[str, Array]) -> Intege
     """A program from its structure and arrays. Raises ValueError, KeyError or TypeError."""
 
     # Attributes are printed into C: no other words are read, so that a file from elsewhere brings no code.
-    words = {"exact", "tflite", *kernel_of()}
+    words = {"exact", "tflite", *kernel_of(), *operators(), *WORDS, *C_TYPES}
 
     def rich(value: Any) -> Any:
         if isinstance(value, dict):
@@ -101,7 +108,7 @@ def read_program(head: Mapping[str, Any], arrays: Mapping[str, Array]) -> Intege
         Step(
             s["kernel"], s["name"], tuple(s["inputs"]), s["output"],
             rich(s["constants"]), rich(s["attributes"]),
-            None if s["requantizer"] is None else Requantizer(**rich(s["requantizer"])),
+            None if s["requantizer"] is None else Requantizer(**rich(s["requantizer"])), tuple(s["also"]),
         )
         for s in head["steps"]
     )  # fmt: skip
@@ -109,16 +116,25 @@ def read_program(head: Mapping[str, Any], arrays: Mapping[str, Array]) -> Intege
     if unknown:
         raise ValueError(f"unknown kernels {', '.join(sorted(unknown))}")
     tensors = {
-        name: QuantizedTensor(name, tuple(map(index, shape)), np.float32(scale), index(zero_point))
-        for name, shape, scale, zero_point in head["tensors"]
+        name: QuantizedTensor(
+            name, tuple(map(index, shape)), np.float32(scale), index(zero_point), stored(dtype)
+        )
+        for name, shape, scale, zero_point, dtype in head["tensors"]
     }
     return IntegerProgram(
         head["name"], tuple(head["inputs"]), tuple(head["outputs"]), steps, tensors, head["requantize"]
     )
 
 
+def stored(dtype: str) -> str:
+    """The type's name, if C can hold it."""
+    if dtype not in C_TYPES:
+        raise ValueError(f"unknown type {dtype!r}")
+    return dtype
+
+
 def numeric(array: Array) -> Array:
     """The array, if it holds numbers."""
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in "iufb":
         raise ValueError(f"an array of {array.dtype}")
     return array

@@ -6,18 +6,21 @@ activation 128 higher, which changes no value; x86 hosts fuse uint8 without a se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trine.compilers.graph import Array
+from trine.compilers.onnx_writer import ML_DOMAIN, ML_OPSET
+from trine.compilers.operators import Spelled
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 
 if TYPE_CHECKING:
     import onnx
 
-OPSET, IR_VERSION = 18, 10
+OPSET, FLOAT_OPSET, IR_VERSION = 18, 21, 10
 
 
 class QdqWriter:
@@ -26,6 +29,7 @@ class QdqWriter:
     def __init__(self, program: IntegerProgram, activation_type: str = "int8") -> None:
         self.program = program
         self.activation_type = activation_type
+        self.domains: set[str] = {""}
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self._count = 0
@@ -63,13 +67,33 @@ class QdqWriter:
             "ReduceMean", [x, self.constant(np.array(axes, np.int64))], keepdims=int(bool(keepdims))
         )
 
+    def spell(self, step: Step, nodes: Sequence[Spelled]) -> None:
+        """Append the ONNX nodes of a float32 step: activations are read and written as they stand."""
+        from onnx import helper
+
+        names = {name: self.value(name) for name in (*step.inputs, *step.outputs)}
+        names |= {f"i{k[1:]}": self.constant(v, f"{step.name}_{k}") for k, v in step.constants.items()}
+        for i, one in enumerate(nodes):
+            made = {
+                name: self.constant(value, f"{step.name}_{name}") for name, value in one.constants.items()
+            }
+            known = names | made
+            self.domains.add(one.domain)
+            self.nodes.append(
+                helper.make_node(
+                    one.op, [known.get(n, n) for n in one.inputs], [known.get(n, n) for n in one.outputs],
+                    name=f"{step.name}_{i}", domain=one.domain, **one.attributes,
+                )
+            )  # fmt: skip
+
     def _stored(self, tensor: QuantizedTensor) -> tuple[str, str]:
         """Initialisers of a tensor's scale and zero point, made once."""
         scale, zero_point = f"{tensor.name}_scale", f"{tensor.name}_zero_point"
         if scale not in self.initializers:
-            raised = tensor.zero_point + 128 * (self.activation_type == "uint8")
+            kind = self.activation_type if tensor.dtype == "int8" else tensor.dtype
+            raised = tensor.zero_point + 128 * (kind == "uint8")
             self.constant(np.array(tensor.scale, np.float32), scale)
-            self.constant(np.array(raised, self.activation_type), zero_point)
+            self.constant(np.array(raised, kind), zero_point)
         return scale, zero_point
 
     def value(self, name: str) -> str:
@@ -77,9 +101,14 @@ class QdqWriter:
         return f"{name}_dequantized"
 
     def quantize(self, tensor: QuantizedTensor, real: str) -> None:
-        """Append Quantize and Dequantize of a float value under the tensor's name."""
+        """Append Quantize and Dequantize of a float value under the tensor's name; what stands for itself, as it is."""
         from onnx import helper
 
+        if not tensor.quantized:
+            self.nodes.append(
+                helper.make_node("Identity", [real], [self.value(tensor.name)], name=f"{tensor.name}_as_is")
+            )
+            return
         scale, zero_point = self._stored(tensor)
         quantized, value = f"{tensor.name}_quantized", self.value(tensor.name)
         self.nodes.append(
@@ -123,16 +152,24 @@ class QdqWriter:
         return self.value(x.name), w, b
 
     def binary_inputs(self, step: Step) -> list[str]:
-        """Values of both operands of an Add, Mul or MatMul step, one of which may be a constant."""
-        values = [self.value(name) for name in step.inputs]
+        """Values of both operands of an Add, Sub, Mul or MatMul step, one of which may be a constant."""
+        values = [self.widened(name, step.attributes.get("rank", 0)) for name in step.inputs]
         place = step.attributes["constant"]
         if place is not None:
             scale, zero_point = step.attributes["ab"[place]]
             constant = self.stored_constant(
-                f"{step.name}_constant", step.constants["constant"], scale, zero_point, None
+                f"{step.name}_constant", step.constants["constant"], abs(scale), zero_point, None
             )
             values.insert(place, constant)
         return values
+
+    def widened(self, name: str, rank: int) -> str:
+        """The value of an activation with at least `rank` axes an example, new ones behind the batch axis."""
+        missing = rank - len(self.program.tensors[name].shape)
+        if missing <= 0:
+            return self.value(name)
+        axes = self.constant(np.arange(1, missing + 1, dtype=np.int64))
+        return self.node("Unsqueeze", [self.value(name), axes])
 
 
 def saturation(step: Step) -> tuple[int, int]:
@@ -148,7 +185,7 @@ def to_qdq(program: IntegerProgram, activation_type: str = "int8") -> bytes:
     activation_type: "int8" or "uint8", how activations are stored. Deterministic bytes.
     """
     import onnx
-    from onnx import TensorProto, helper
+    from onnx import helper
 
     from trine.edge.operators import kernels
 
@@ -163,7 +200,9 @@ def to_qdq(program: IntegerProgram, activation_type: str = "int8") -> bytes:
         writer.nodes.append(helper.make_node("Identity", [writer.value(name)], [name], name=f"{name}_out"))
     infos = [
         [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *program.tensors[name].shape])
+            helper.make_tensor_value_info(
+                name, kind_of(program.tensors[name]), ["batch", *program.tensors[name].shape]
+            )
             for name in names
         ]
         for names in (program.inputs, program.outputs)
@@ -171,11 +210,25 @@ def to_qdq(program: IntegerProgram, activation_type: str = "int8") -> bytes:
     graph = helper.make_graph(
         writer.nodes, program.name, *infos, initializer=list(writer.initializers.values())
     )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="trine", ir_version=IR_VERSION
-    )
+    opsets = [helper.make_opsetid("", opset_of(program))]
+    opsets += [helper.make_opsetid(ML_DOMAIN, ML_OPSET)] if ML_DOMAIN in writer.domains else []
+    model = helper.make_model(graph, opset_imports=opsets, producer_name="trine", ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def opset_of(program: IntegerProgram) -> int:
+    """ONNX's version of the print: the oldest that has what it uses (16-bit Quantize came with 21)."""
+    newer = any(t.dtype == "int16" for t in program.tensors.values())
+    return FLOAT_OPSET if newer or any(s.kernel == "float32" for s in program.steps) else OPSET
+
+
+def kind_of(tensor: QuantizedTensor) -> int:
+    """ONNX element type of an input or output."""
+    from onnx import helper
+
+    kind = "float32" if tensor.quantized else tensor.dtype
+    return int(helper.np_dtype_to_tensor_dtype(np.dtype(kind)))
 
 
 def run_qdq(
@@ -200,15 +253,23 @@ def run_qdq(
     count = len(next(iter(inputs.values())))
     parts: list[list[Array]] = []
     for start in range(0, count, batch):
-        feed = {name: np.asarray(x[start : start + batch], np.float32) for name, x in inputs.items()}
+        feed = {
+            name: np.asarray(x[start : start + batch], real_type(program.tensors[name]))
+            for name, x in inputs.items()
+        }
         parts.append(session.run(list(program.outputs), feed))
     results = {}
     for i, name in enumerate(program.outputs):
         tensor = program.tensors[name]
         real = np.concatenate([part[i] for part in parts])
-        codes = np.rint(real / tensor.scale) + tensor.zero_point
-        results[name] = codes.astype(np.int8).reshape(count, *tensor.shape)
+        codes = np.rint(real / tensor.scale) + tensor.zero_point if tensor.quantized else real
+        results[name] = codes.astype(tensor.dtype).reshape(count, *tensor.shape)
     return results
+
+
+def real_type(tensor: QuantizedTensor) -> str:
+    """NumPy type of what a tensor stands for."""
+    return "float32" if tensor.quantized else tensor.dtype
 
 
 def run_qdq_tensors(

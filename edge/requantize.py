@@ -35,6 +35,7 @@ class Requantizer:
     rule: "exact" (float rule, and the integer rule proved equal to it) or "tflite" (gemmlowp's double
     rounding:
     there shift is the right shift after the doubling high multiply, negative = left).
+    by_float: bool [channels], the channels of stated scales for which no integer rule is equal: C uses the float rule.
     """
 
     ratio: NDArray[np.float32]
@@ -45,6 +46,7 @@ class Requantizer:
     low: int
     high: int
     rule: str = "exact"
+    by_float: NDArray[np.bool_] | None = None
 
     @property
     def addend(self) -> NDArray[np.int32]:
@@ -56,8 +58,13 @@ class Requantizer:
     def part(self, entries: NDArray[np.int64] | NDArray[np.bool_]) -> Requantizer:
         """The requantiser of some channels, or of one entry a position."""
         return replace(
-            self, ratio=self.ratio[entries], multiplier=self.multiplier[entries], shift=self.shift[entries]
-        )
+            self, ratio=self.ratio[entries], multiplier=self.multiplier[entries], shift=self.shift[entries],
+            by_float=None if self.by_float is None else self.by_float[entries],
+        )  # fmt: skip
+
+    def in_float(self, channels: NDArray[np.bool_]) -> Requantizer:
+        """The same with some channels rounded in float32."""
+        return replace(self, by_float=channels) if channels.any() else self
 
     def apply(self, sums: NDArray[np.int64] | NDArray[np.int32], axis: int = 1) -> NDArray[np.int8]:
         """The definition: sums [..., channels on `axis`, ...] -> int8 of the same shape."""
@@ -76,7 +83,10 @@ class Requantizer:
             for values in (self.multiplier, self.addend, self.shift)
         )
         q = (((sums.astype(np.int64) << self.left) * multiplier >> 32) + addend) >> shift
-        return np.asarray(np.clip(q, self.low, self.high), np.int8)
+        whole = np.asarray(np.clip(q, self.low, self.high), np.int8)
+        if self.by_float is None:
+            return whole
+        return np.where(_along(self.by_float, sums, axis), self.apply(sums, axis), whole)
 
 
 def _along(values: Array, sums: Array, axis: int) -> Array:
@@ -180,12 +190,13 @@ def equal_on_range(r: Requantizer, low: Int64, high: Int64) -> NDArray[np.bool_]
 @dataclass(frozen=True)
 class Certificate:
     """What the decision found for one layer: channels proved equal, how many of them needed a nudged
-    scale."""
+    scale, how many are rounded in float32 because their scale is stated."""
 
     channels: int
     nudged: int
     low: int
     high: int
+    by_float: int = 0
 
 
 def make_requantizer(
@@ -195,6 +206,17 @@ def make_requantizer(
     largest = int(max(np.abs(low).max(), np.abs(high).max()))
     multiplier, shift, left = split_ratio(ratio, largest)
     return Requantizer(ratio, multiplier, shift, left, zero_point, *bounds)
+
+
+def as_stated(
+    ratio: NDArray[np.float32], low: Int64, high: Int64, zero_point: int, bounds: tuple[int, int]
+) -> tuple[Requantizer, Certificate]:
+    """The requantiser of scales that may not move: the float rule where no integer rule equals it."""
+    made = make_requantizer(ratio, low, high, zero_point, bounds)
+    unequal = ~equal_on_range(made, low, high)
+    return made.in_float(unequal), Certificate(
+        ratio.size, 0, int(low.min()), int(high.max()), int(unequal.sum())
+    )
 
 
 def certify(

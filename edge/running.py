@@ -11,7 +11,7 @@ from trine.compilers.report import Parity
 from trine.devices import EdgeDevice
 from trine.devices.errors import InputError
 from trine.edge.emulate import Sizes, core_for, emulator_for, missing
-from trine.edge.parity import Sample, difference, entry_of, run_machine
+from trine.edge.parity import Sample, as_bytes, difference, entry_of, run_machine
 from trine.edge.program import IntegerProgram
 
 Compiler = Literal["zig", "gcc"]
@@ -68,7 +68,7 @@ def emulate(
     with emulator.load(c_dir, entry_of(program, name)) as machine:
         few = sample.head(PROFILED)
         profiles = [
-            machine.profile([few.codes[n][i : i + 1].reshape(1, -1) for n in program.inputs])
+            machine.profile([as_bytes(few.codes[n][i : i + 1]) for n in program.inputs])
             for i in range(few.count)
         ]
         most = max(profiles, key=lambda profile: profile.instructions)

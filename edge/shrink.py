@@ -15,6 +15,7 @@ from math import ceil
 from trine.edge.c.emit import operations_of, unique_steps
 from trine.edge.c.layout import LaidOut, lay_out
 from trine.edge.c.schedule import schedule_for
+from trine.edge.lowbit import constant_bytes
 from trine.edge.memory import Buffer, Operation, plan_memory
 from trine.edge.memory.model import aligned
 from trine.edge.program import IntegerProgram, Step
@@ -124,7 +125,7 @@ class Shrinker:
         ]
         plan = plan_memory(same_size_sharing(steps, smaller), smaller, states=SEARCH_STATES)
         ends = (*program.inputs, *program.outputs)
-        io = sum(ceil(program.tensors[name].size * (length if name in self.long else 1.0)) for name in ends)
+        io = sum(ceil(program.tensors[name].bytes * (length if name in self.long else 1.0)) for name in ends)
         shorter = length / stride
         constants = sum(self.constants(step, channels, shorter) for step in program.steps)
         return Sizes(plan.arena_bytes, io, ceil(constants))
@@ -136,9 +137,9 @@ class Shrinker:
         if step.kernel == "dense" and step.inputs[0] in self.long:
             inner *= shorter
         weights = 0.0
-        for name, array in step.constants.items():
+        for name in step.constants:
             if name not in ("bias", "weight_scale"):
-                weights += array.nbytes * (
+                weights += constant_bytes(step, name) * (
                     1.0 if name != "weight" else outer if is_depthwise(step) else inner * outer
                 )
         ratio = step.requantizer

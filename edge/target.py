@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from trine.edge.accuracy import accuracy
 from trine.edge.c.emit import CSources, emit_c
 from trine.edge.cost import Duty, Size, estimate_cost
 from trine.edge.fit import certain_misfit, fit_of, runs_onnx, static_fit
+from trine.edge.float32 import float_program, writers
+from trine.edge.lower import lower, observed
 from trine.edge.operators import kernel_of
 from trine.edge.parity import Sample, draw, entry_of, in_onnxruntime, on_host, vectors
 from trine.edge.program_file import save_program
@@ -28,7 +31,9 @@ from trine.edge.qdq import to_qdq
 from trine.edge.quantize import Quantized, quantize
 from trine.edge.remedies import remedies_for
 from trine.edge.running import Compiler, Emulated, emulate, emulation_missing
+from trine.edge.stated import is_quantised, problems, strip
 
+Precision = Literal["int8", "float32"]
 PARITY_EXAMPLES = 3000
 SCORED_EXAMPLES = 8192  # of the calibration data, while compiling; `simulate` scores all it is given
 
@@ -37,10 +42,12 @@ SCORED_EXAMPLES = 8192  # of the calibration data, while compiling; `simulate` s
 class EdgeOptions:
     """What a user may choose.
 
-    requantize: "exact" or "tflite". activation_type: of the QDQ print. parity_examples: how many each print is compared
-    on; emulated_examples: how many of them on the emulated core, by default what 2e9 instructions allow.
+    precision: "int8", or "float32" for a core with floats. requantize: "exact" or "tflite". activation_type: of the QDQ
+    print. parity_examples: how many each print is compared on; emulated_examples: how many of them on the emulated
+    core, by default what 2e9 instructions allow.
     """
 
+    precision: Precision = "int8"
     requantize: Literal["exact", "tflite"] = "exact"
     activation_type: Literal["int8", "uint8"] = "int8"
     compiler: Compiler = "zig"
@@ -66,6 +73,12 @@ def options_of(job: Job) -> EdgeOptions:
 
 def quantize_pass(program: Graph, job: Job, examples: Examples | None) -> tuple[EdgeProgram, PassReceipt]:
     """float32 -> int8: calibrate, equalise, choose ranges, correct biases, make every rounding exact."""
+    if options_of(job).precision == "float32":
+        return as_it_is(program)
+    if is_quantised(program):
+        return as_stated(program)
+    if not observed(program):
+        return without_scales(program)
     if examples is None:
         raise InputError("int8 needs calibration examples: give --data CALIB.npz")
     made = quantize(program, examples, requantize=options_of(job).requantize, progress=job.progress)
@@ -90,6 +103,45 @@ def quantize_pass(program: Graph, job: Job, examples: Examples | None) -> tuple[
     return EdgeProgram(program, made), PassReceipt("quantize", changed, details)
 
 
+def as_it_is(graph: Graph) -> tuple[EdgeProgram, PassReceipt]:
+    """The network in float32."""
+    made = Quantized(
+        float_program(graph), (), {}, (), graph, math.inf, math.inf, ("float32: nothing quantised",)
+    )
+    changed = f"nothing: {len(graph.nodes)} layers in float32"
+    return EdgeProgram(graph, made), PassReceipt("quantize", changed, {"notes": list(made.notes)})
+
+
+def without_scales(graph: Graph) -> tuple[EdgeProgram, PassReceipt]:
+    """A network without a tensor that has a scale: trees, which read features as they are."""
+    try:
+        program = lower(graph, {}).program
+    except ValueError as error:
+        raise InputError(f"{graph.name}: {error}") from error
+    note = "no tensor has a scale: nothing to calibrate"
+    made = Quantized(program, (), {}, (), graph, math.inf, math.inf, (note,))
+    changed = f"{len(program.steps)} layers in integers; {note}"
+    return EdgeProgram(graph, made), PassReceipt("quantize", changed, {"notes": [note]})
+
+
+def as_stated(graph: Graph) -> tuple[EdgeProgram, PassReceipt]:
+    """A network that arrives quantised, by its own scales and integers."""
+    stripped = strip(graph)
+    try:
+        lowered = lower(stripped.graph, {}, stated=stripped.stated)
+    except ValueError as error:
+        raise InputError(f"{graph.name}: the quantised network cannot be taken as it is: {error}") from error
+    by_float = sum(c.by_float for c in lowered.certificates.values())
+    channels = sum(c.channels for c in lowered.certificates.values())
+    note = (
+        f"scales and weights are the model's own; {by_float} of {channels} channels have no integer rounding "
+        "that equals ONNX's and are rounded in float32"
+    )
+    made = Quantized(lowered.program, (), lowered.certificates, (), graph, math.inf, math.inf, (note,))
+    changed = f"nothing: {len(lowered.program.steps)} layers arrive quantised; {note}"
+    return EdgeProgram(graph, made), PassReceipt("quantize", changed, {"notes": [note], "by_float": by_float})
+
+
 def print_pass(program: EdgeProgram, job: Job, examples: Examples | None) -> tuple[EdgeProgram, PassReceipt]:
     """Lay tensors out for the core, plan the arena, print C."""
     device = job.device
@@ -110,17 +162,27 @@ def print_pass(program: EdgeProgram, job: Job, examples: Examples | None) -> tup
 
 
 class EdgeTarget(NetworkTarget):
-    """The edge pillar's `Target`."""
+    """The edge pillar's `Target`, for one precision."""
 
     name = "edge"
     needs_data = True
     passes: Sequence[Pass] = (Pass("quantize", quantize_pass), Pass("print_c", print_pass))
 
+    def __init__(self, precision: Precision = "int8") -> None:
+        self.precision = precision
+
     def obstacles(self, graph: Graph, device: Device) -> list[str]:
-        """Operators without an integer kernel."""
-        known = kernel_of()
+        """Operators that have no kernel in this precision, and what a quantised model leaves open."""
+        if self.precision != "float32" and is_quantised(graph):
+            if found := problems(graph):
+                return found
+            graph = strip(graph).graph
+        known = writers() if self.precision == "float32" else kernel_of()
+        what = "no float32 C" if self.precision == "float32" else "no int8 kernel"
+        other = writers() if self.precision != "float32" else {}
         return [
-            f"node {node.name} ({node.op}): no int8 kernel for this operator yet"
+            f"node {node.name} ({node.op}): {what} for this operator"
+            + ("; --precision float32 has it" if node.op in other else "")
             for node in graph.nodes
             if node.op not in known
         ]

@@ -1,52 +1,48 @@
-"""From a stated problem to a device's circuit: encode, angles, circuit, transpile. Pure steps on `Program`."""
+"""From a stated problem to a device's circuit: encode, circuit, transpile. Pure steps on `Program`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, get_args
 
 from trine.devices import QuantumDevice
 from trine.devices.errors import InputError, nearest
+from trine.quantum.ansatz import Ansatz, MixerName
 from trine.quantum.circuit import Circuit
 from trine.quantum.circuits.transpile import Transpiled
+from trine.quantum.engines.depth_one import DepthOneEngine
 from trine.quantum.engines.state import StateEngine
 from trine.quantum.feasible import OneHot
 from trine.quantum.plan.plan import Plan
-from trine.quantum.polynomial import Polynomial
 from trine.quantum.problem import Encoding, Exact, Stated
 from trine.quantum.samples import Angles
 
-AnglesBy = Literal["optimise", "tuned", "ramp"]
-MixerName = Literal["x", "xy"]
-OPTIMISED_QUBITS = 20  # above, a hundred evaluations with gradients take too long on two cores
-TUNED_QUBITS = 24  # above, half a dozen evaluations do
-EVALUATIONS = 120
-STEEPNESS = (
-    (0.6, 0.3),
-    (1.2, 0.6),
-    (2.0, 0.6),
-    (3.0, 0.6),
-    (0.6, 0.6),
-    (2.0, 0.3),
-)  # of ramps: gamma's, beta's
-TAIL = 0.1  # ramps are chosen by the mean of their best tenth: samples are drawn to find low ones
+AnglesBy = Literal["fixed", "transfer", "ramp", "tuned", "optimise", "warm-start", "recursive"]
 LONG = 600  # gates, above which one seed of the transpiler must do
+MOST_CORE = 20  # spins of a core
 
 
 @dataclass(frozen=True)
 class QuantumOptions:
-    """What a user may choose. layers: p. angles: how they are found; None: optimised to 20 qubits, the best of some
-    ramps to 24, else a ramp. mixer: "x" over all strings with penalties, "xy" inside one-hot groups. shots: of a run.
-    given: angles of the user's own, in Trine's convention. seeds: of the transpiler.
+    """What a user may choose. layers: p. angles: how they are found (`angle_choice`); None: optimised where an engine
+    serves, the best of some ramps to 24 qubits, else a ramp. cvar: the share of lowest samples whose mean is lowered,
+    None for all. core: spins that recursive QAOA leaves. mixer: "x" over all strings with penalties, "xy" inside
+    one-hot groups. shots: of a run. given: angles of the user's own, in Trine's convention. seeds: of the transpiler.
+    checkpoint: where an optimisation keeps its evaluations; resume: go on from there.
     """
 
     layers: int = 1
     angles: AnglesBy | None = None
+    cvar: float | None = None
+    core: int | None = None
     mixer: MixerName = "x"
     shots: int = 1000
     seed: int = 0
     seeds: int = 5
     given: Angles | None = None
+    checkpoint: Path | None = None
+    resume: bool = False
 
     def check(self) -> None:
         """Raise InputError naming every option out of range."""
@@ -57,12 +53,18 @@ class QuantumOptions:
             problems.append(f"{self.shots} shots: give 1 to 10,000,000")
         if not 1 <= self.seeds <= 100:
             problems.append(f"{self.seeds} seeds of the transpiler: give 1 to 100")
+        if self.cvar is not None and not 0 < self.cvar <= 1:
+            problems.append(f"cvar {self.cvar:g}: give a share of the samples above 0, up to 1")
+        if self.core is not None and not 1 <= self.core <= MOST_CORE:
+            problems.append(f"core {self.core}: give 1 to {MOST_CORE} qubits")
         for name, value, known in (
             ("angles", self.angles or "ramp", get_args(AnglesBy)),
             ("mixer", self.mixer, get_args(MixerName)),
         ):
             if value not in known:
                 problems.append(f"{name} {value!r} is unknown: {nearest(value, known)}")
+        if self.core is not None and self.angles != "recursive":
+            problems.append("--core is what --angles recursive leaves; give both or none")
         if self.given is not None and self.given.layers != self.layers:
             problems.append(f"angles for {self.given.layers} layers given, {self.layers} layers asked for")
         if problems:
@@ -76,12 +78,14 @@ class Program:
     stated: Stated
     encoding: Encoding | None = None
     exact: Exact | None = field(default=None, repr=False)
+    ansatz: Ansatz = field(default_factory=Ansatz)
     angles: Angles | None = None
     circuit: Circuit | None = None
     transpiled: Transpiled | None = None
     expectation: float | None = None
     plan: Plan | None = None
     stored: Circuit | None = None  # the device's circuit as a deployment holds it
+    core: int | None = None  # qubits that recursive QAOA was asked to leave
 
     @property
     def device_circuit(self) -> Circuit | None:
@@ -95,9 +99,9 @@ class Program:
             raise InputError("the problem has not been encoded yet")
         return self.encoding
 
-    def cost_polynomial(self, mixer: MixerName) -> Polynomial:
-        """What the phase separator holds: without the penalties that the mixer makes needless."""
-        return self.encoded.inside if mixer == "xy" else self.encoded.polynomial
+    def engine(self, layers: int) -> StateEngine | DepthOneEngine:
+        """The engine that computes what the circuit does. Raises InputError with the memory it would need."""
+        return self.ansatz.engine(self.encoded, layers)
 
 
 def encode(program: Program, options: QuantumOptions) -> Program:
@@ -107,76 +111,23 @@ def encode(program: Program, options: QuantumOptions) -> Program:
         raise InputError(
             f"mixer xy keeps one bit of each group, and {program.stated.problem.name} has no such groups; use --mixer x"
         )
-    return replace(program, encoding=encoding, exact=program.stated.problem.exact(program.stated.instance))
+    exact = program.stated.problem.exact(program.stated.instance)
+    return replace(program, encoding=encoding, exact=exact, ansatz=Ansatz(options.mixer))
 
 
-def find_angles(program: Program, options: QuantumOptions) -> Program:
-    """Given, optimised from a ramp, or the ramp itself."""
-    from trine.quantum.angles.ramp import cost_scale, linear_ramp
-
-    if options.given is not None:
-        return replace(program, angles=options.given)
-    scale = cost_scale(program.cost_polynomial(options.mixer))
-    by = options.angles or usual(program, options)
-    if by == "ramp":
-        return replace(program, angles=linear_ramp(options.layers, scale))
-    engine = engine_of(program, options)
-    ramps = [linear_ramp(options.layers, scale, *steep) for steep in STEEPNESS]
-    tails = [engine.cvar(ramp, TAIL) for ramp in ramps]
-    best = ramps[tails.index(min(tails))]
-    if by == "tuned":
-        source = f"{best.source}, the best of {len(ramps)} by the mean of its lowest tenth"
-        return with_angles(program, options, replace(best, source=source), engine.expectation(best))
-    from trine.quantum.angles.optimise import optimise
-
-    found = optimise(engine, best, evaluations=EVALUATIONS)
-    # to 12 digits: sums of threads differ in the last ones, and compiling twice gives the same bytes
-    gammas, betas = (
-        tuple(float(f"{v:.12g}") for v in half) for half in (found.angles.gammas, found.angles.betas)
-    )
-    source = f"L-BFGS-B on the exact expectation from the best of {len(ramps)} ramps, {found.evaluations} evaluations"
-    return with_angles(program, options, Angles(gammas, betas, source), found.value)
-
-
-def with_angles(program: Program, options: QuantumOptions, angles: Angles, mean: float) -> Program:
-    """Angles with the engine's expectation where the circuit has the same; a ring of exchanges one after another, as
-    the circuit makes them, differs from the engine's all at once, so there none is stated."""
-    if options.mixer == "xy":
-        source = f"{angles.source}, for exchanges all at once; the circuit makes them one after another"
-        return replace(program, angles=replace(angles, source=source))
-    return replace(program, angles=angles, expectation=float(f"{mean:.12g}"))
-
-
-def usual(program: Program, options: QuantumOptions) -> AnglesBy:
-    """What ends in a minute or so: optimised angles, the best of some ramps, or a ramp."""
-    encoding = program.encoded
-    states = encoding.feasible.size if options.mixer == "xy" else 1 << encoding.qubits
-    if states <= 1 << OPTIMISED_QUBITS:
-        return "optimise"
-    return "tuned" if states <= 1 << TUNED_QUBITS else "ramp"
-
-
-def engine_of(program: Program, options: QuantumOptions) -> StateEngine:
-    """The engine that simulates what the circuit does. Raises InputError with the memory it would need."""
-    if options.mixer == "xy":
-        from trine.quantum.engines.subspace import SubspaceEngine
-
-        return SubspaceEngine(program.encoded.inside, program.encoded.feasible, "xy-ring")
-    from trine.quantum.engines.full import FullEngine
-
-    return FullEngine(program.encoded.polynomial)
+def core_size(program: Program, qubits: int) -> int | None:
+    """Qubits of the circuit where recursive QAOA was asked for: as given, else 8, or half of a small problem's."""
+    if program.core is None:
+        return None
+    return program.core or min(8, max(1, qubits // 2))
 
 
 def build(program: Program, options: QuantumOptions) -> Program:
     """Angles -> a bound circuit."""
-    from trine.quantum.circuits.qaoa import angle_values, one_hot_circuit, qaoa_circuit
+    from trine.quantum.circuits.qaoa import angle_values
 
     assert program.angles is not None
-    feasible = program.encoded.feasible
-    if options.mixer == "xy" and isinstance(feasible, OneHot):
-        free = one_hot_circuit(program.encoded.inside, feasible, options.layers)
-    else:
-        free = qaoa_circuit(program.encoded.polynomial, options.layers)
+    free = program.ansatz.circuit(program.encoded, options.layers)
     return replace(program, circuit=free.bind(angle_values(program.angles)))
 
 

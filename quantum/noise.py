@@ -1,23 +1,27 @@
-"""A device's circuit with its errors, on Aer: depolarising noise after each gate, confusion at readout.
+"""A device's circuit with its errors, on Aer: noise after each gate and at readout.
 
-A model of independent errors at the device's median rates: no crosstalk, no drift, no leakage.
+A catalogue's device: depolarising, at its median rates. A snapshot of one machine: each qubit's own rates, relaxation,
+also while it waits. Errors are independent in both: no crosstalk, no drift, no leakage.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from trine.devices import QuantumDevice
 from trine.devices.errors import InputError, MissingExtra
-from trine.quantum.circuit import QUBITS_OF, Circuit
+from trine.quantum.circuit import QUBITS_OF, Circuit, Gate, gate
 from trine.quantum.circuits.qiskit_bridge import to_qiskit
 from trine.quantum.samples import Samples
+from trine.quantum.twirling import FREE, Snapshot, schedule
 
 if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
 
 MAX_QUBITS = 22  # one trajectory a shot: about a minute for a thousand shots of some hundred gates
-FREE = ("rz", "p", "id", "z", "s", "sdg", "t", "tdg")  # done in software: no pulse, no error
 
 
 def noise_model(device: QuantumDevice) -> NoiseModel:
@@ -66,3 +70,55 @@ def noisy_samples(circuit: Circuit, model: Any, shots: int, seed: int, method: s
     if not found.success:
         raise InputError(f"Aer: {found.status}")
     return Samples.from_strings(found.get_counts())
+
+
+def snapshot_model(machine: Any, numbers: Sequence[int]) -> NoiseModel:
+    """A qiskit backend's noise on some of its qubits, numbered from 0: depolarising and thermal errors as Aer builds
+    them. A model of all 156 qubits takes most of a minute to build and holds nothing more for the answer."""
+    from qiskit_aer.noise import NoiseModel
+    from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
+
+    from trine.quantum.circuits.placing import target_of
+
+    target = target_of(machine, tuple(numbers))
+    model = NoiseModel(basis_gates=list(target.operation_names))
+    for name, qubits, error in basic_device_gate_errors(target=target):
+        model.add_quantum_error(error, name, qubits)
+    for qubits, error in basic_device_readout_errors(target=target):
+        model.add_readout_error(error, qubits)
+    return model
+
+
+def snapshot_samples(
+    circuit: Circuit, machine: Any, numbers: Sequence[int], shots: int, seed: int
+) -> Samples:
+    """Samples of a circuit in a machine's gates whose qubit k is the machine's numbers[k]: one trajectory a shot, or a
+    density matrix, as Aer chooses; relaxation while qubits wait included."""
+    from qiskit import QuantumCircuit
+    from qiskit_aer import AerSimulator
+    from qiskit_aer.noise import thermal_relaxation_error
+
+    spelled, known = played(circuit), Snapshot(machine)
+    pauses: dict[int, list[tuple[int, float]]] = {}
+    for place, q, seconds in schedule(spelled, numbers, known)[0]:
+        pauses.setdefault(place, []).append((q, seconds))
+    plain = to_qiskit(spelled, measure=True)
+    made = QuantumCircuit(*plain.qregs, *plain.cregs)
+    for place, instruction in enumerate(plain.data):
+        made.append(instruction)
+        for q, seconds in pauses.get(place, []):
+            made.append(thermal_relaxation_error(*known.relaxation(numbers[q]), seconds), [q])
+    model = snapshot_model(machine, numbers)
+    found = AerSimulator(noise_model=model, seed_simulator=seed % (1 << 31)).run(made, shots=shots).result()
+    if not found.success:
+        raise InputError(f"Aer: {found.status}")
+    return Samples.from_strings(found.get_counts())
+
+
+def played(circuit: Circuit) -> Circuit:
+    """Inverse root of X, which folding writes, as the pulse that machines play: a root of X between turns by pi."""
+    gates: list[Gate] = []
+    for g in circuit.gates:
+        turn = gate("rz", *g.qubits, angles=[np.pi]) if g.name == "sxdg" else None
+        gates += [g] if turn is None else [turn, gate("sx", *g.qubits), turn]
+    return Circuit(circuit.qubits, tuple(gates), circuit.global_phase, circuit.measured)

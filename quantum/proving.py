@@ -8,13 +8,15 @@ import numpy as np
 
 from trine.compilers.report import Parity
 from trine.quantum.circuit import Circuit
+from trine.quantum.engines.state import StateEngine
 from trine.quantum.feasible import Feasible, IndependentSets
-from trine.quantum.lowering import Program, QuantumOptions, engine_of
+from trine.quantum.lowering import Program
 from trine.quantum.plan.plan import Odds
 from trine.quantum.polynomial import Bits, Float, all_bits
 from trine.quantum.statevector import run_circuit
 
 COMPARED_QUBITS = 16  # two state vectors gate by gate
+CHANCES = 1 << 20  # strings whose probabilities an engine gives in seconds
 SPARE = 2  # qubits that routing may add
 CLOSE = 1e-9
 COUNTED = 200_000  # independent sets, listed in a second
@@ -27,7 +29,7 @@ def chosen_strings(qubits: int, seed: int = 0) -> Bits:
     return np.random.default_rng(seed).integers(0, 2, (10_000, qubits), dtype=np.uint8)
 
 
-def parities(program: Program, options: QuantumOptions) -> list[Parity]:
+def parities(program: Program) -> list[Parity]:
     """Energies against plain costs; for few qubits circuit against engine, and the device's circuit against that."""
     problem, instance, encoding = program.stated.problem, program.stated.instance, program.encoded
     rows = chosen_strings(encoding.qubits)
@@ -37,17 +39,27 @@ def parities(program: Program, options: QuantumOptions) -> list[Parity]:
             "energy against plain cost, bit string by bit string", encoding.polynomial.energy(rows), plain
         )
     ]
-    if encoding.qubits > COMPARED_QUBITS or program.angles is None:
+    reduction, circuit = program.ansatz.reduction, program.circuit
+    if reduction is not None:
+        rows = chosen_strings(len(reduction.kept))
+        whole = encoding.polynomial.energy(reduction.expand(rows))
+        found.append(
+            compared(
+                "core's energy against the whole's, fixed bits put back", reduction.core.energy(rows), whole
+            )
+        )
+    if circuit is None or circuit.qubits > COMPARED_QUBITS or program.angles is None:
         return found
     ideal = ideal_chances(program)
-    if options.mixer == "x":
-        engine = engine_of(program, options)
-        found.append(
-            compared("circuit against engine, probabilities", ideal, engine.probabilities(program.angles))
-        )
+    engine = program.engine(program.angles.layers)
+    assert isinstance(engine, StateEngine)
+    states = engine.strings(np.arange(engine.size)).astype(np.int64) @ (1 << np.arange(circuit.qubits))
+    expected = np.zeros(len(ideal))
+    expected[states] = engine.probabilities(program.angles)
+    found.append(compared("circuit against engine, probabilities", ideal, expected))
     there = program.device_circuit
     if there is not None and there.qubits <= COMPARED_QUBITS + SPARE:
-        measured = logical(there, np.abs(run_circuit(there)) ** 2, encoding.qubits)
+        measured = logical(there, np.abs(run_circuit(there)) ** 2, circuit.qubits)
         found.append(compared("device's circuit against circuit, probabilities", measured, ideal))
     return found
 
@@ -76,12 +88,12 @@ def logical(circuit: Circuit, chances: Float, qubits: int) -> Float:
 
 def chance_of_optimum(program: Program) -> float | None:
     """Of one noiseless sample, over all strings at the optimum's cost; None where the optimum is not known or the
-    circuit is too large to simulate."""
-    if program.exact is None or program.encoded.qubits > COMPARED_QUBITS:
+    circuit reaches too many strings."""
+    if program.exact is None or program.angles is None or program.ansatz.states(program.encoded) > CHANCES:
         return None
-    values = program.encoded.polynomial.diagonal()
-    best = values <= program.exact.cost + CLOSE * max(1.0, abs(program.exact.cost))
-    return float(ideal_chances(program)[best].sum())
+    engine = program.engine(program.angles.layers)
+    assert isinstance(engine, StateEngine)
+    return float(f"{engine.optimum_probability(program.angles, program.exact.cost):.12g}")
 
 
 def odds(program: Program) -> Odds:
@@ -91,7 +103,7 @@ def odds(program: Program) -> Odds:
     exact = program.exact.method if program.exact is not None and program.exact.proved else ""
     return Odds(
         chance_of_optimum(program),
-        2.0**-encoding.qubits,
+        2.0 ** -program.ansatz.qubits(encoding),
         None if strings is None else 1 / strings,
         exact,
     )

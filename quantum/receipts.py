@@ -6,6 +6,8 @@ from trine.devices.errors import InputError
 from trine.quantum.lowering import Program
 from trine.quantum.plan.plan import Plan
 
+FIXED_SHOWN = 3  # eliminations that a line shows; angles.json holds all
+
 
 def of_encoding(program: Program) -> str:
     """Size of the encoding."""
@@ -23,10 +25,28 @@ def of_encoding(program: Program) -> str:
 
 
 def of_angles(program: Program) -> str:
-    """Where the angles come from."""
+    """What was fixed or where the start lies, where the angles come from, what they promise."""
     assert program.angles is not None
     mean = "" if program.expectation is None else f", expected cost {program.expectation:.6g}"
-    return f"p = {program.angles.layers}: {program.angles.source}{mean}"
+    ansatz = program.ansatz
+    warm = f"warm start at {ansatz.warmed}; " if ansatz.warmed else ""
+    return f"{of_reduction(program)}{warm}p = {program.angles.layers}: {program.angles.source}{mean}"
+
+
+def of_reduction(program: Program) -> str:
+    """What recursive QAOA fixed; empty without it."""
+    reduction = program.ansatz.reduction
+    if reduction is None:
+        return ""
+    shown = ", ".join(
+        f"s{s.fixed} = {'-' if s.sign < 0 else '+'}{1 if s.kept is None else f's{s.kept}'} ({s.correlation:.3f})"
+        for s in reduction.steps[:FIXED_SHOWN]
+    )
+    more = len(reduction.steps) - FIXED_SHOWN
+    return (
+        f"recursive QAOA fixed {len(reduction.steps)} of {reduction.variables} spins by their correlations, {shown}"
+        f"{f' and {more} more' if more > 0 else ''}; {len(reduction.kept)} are left; "
+    )
 
 
 def of_circuit(program: Program) -> str:

@@ -13,6 +13,8 @@ from trine.compilers.target import Progress, silent
 from trine.devices import QuantumDevice
 from trine.devices.errors import AnswerIsNo, InputError
 from trine.quantum import baselines, jobs, mitigation
+from trine.quantum.annealing import run as annealing
+from trine.quantum.annealing.stating import usage as annealing_usage
 from trine.quantum.baselines import Drawn
 from trine.quantum.ledger import Job, Ledger
 from trine.quantum.mitigation import circuits_for
@@ -52,7 +54,7 @@ def submit(
     cases nothing was sent and no row is left that would be.
     """
     check_hashes(deployment)
-    loaded = load(deployment)
+    loaded = loaded_from(deployment)
     provider, _ = provider_named(request.provider)
     work = work_for(loaded, provider, request)
     price = priced(device, provider, loaded, work, request.max_cost)
@@ -69,8 +71,22 @@ def submit(
     return jobs.wait(ledger, [job], request.limit_s, progress)[0] if request.wait else job
 
 
-def work_for(loaded: Loaded, provider: Provider, request: Request) -> Work:
-    """Circuits, or the polynomial for annealers."""
+def loaded_from(deployment: Deployment) -> Loaded | annealing.Loaded:
+    """What a deployment for gates or for an annealer holds."""
+    return annealing.load(deployment) if annealing.holds(deployment) else load(deployment)
+
+
+def work_for(loaded: Loaded | annealing.Loaded, provider: Provider, request: Request) -> Work:
+    """Circuits, or the polynomial for annealers. Raises InputError where a deployment has none for the provider."""
+    if isinstance(loaded, annealing.Loaded):
+        if provider.runs == "circuit":
+            raise InputError(
+                f"{provider.name} runs circuits, this was compiled for an annealer: submit it to dwave, dwave-local or "
+                "dwave-mock, or compile it for a machine of gates"
+            )
+        if request.mitigate:
+            raise InputError(f"--mitigate corrects circuits; {provider.name} takes a polynomial")
+        return loaded.work(request.shots, request.seed)
     work = work_of(loaded, request.shots, request.seed)
     if provider.runs == "polynomial":
         if request.mitigate:
@@ -82,11 +98,18 @@ def work_for(loaded: Loaded, provider: Provider, request: Request) -> Work:
 
 
 def priced(
-    device: QuantumDevice, provider: Provider, loaded: Loaded, work: Work, limit: float | None
+    device: QuantumDevice,
+    provider: Provider,
+    loaded: Loaded | annealing.Loaded,
+    work: Work,
+    limit: float | None,
 ) -> Price | None:
     """The price at the provider's seller. Raises AnswerIsNo above the limit; None for what costs nothing."""
     if not provider.remote:
         return None
+    if isinstance(loaded, annealing.Loaded):
+        asked = annealing_usage(loaded.made.placed.qubits, work.shots)
+        return enforce(limit, prices(device, asked), SELLERS.get(provider.name))
     circuit = loaded.device_circuit
     width = len(circuit.read)
     counts = [len(g.qubits) for g in circuit.gates if g.name not in ("rz", "p")]
@@ -120,15 +143,22 @@ def results(ledger: Ledger, job: Job) -> dict[str, Any]:
         check_hashes(deployment)
     except AnswerIsNo as error:
         return {**found, "samples": [s.strings() for s in outcome.samples], "note": str(error)}
-    loaded = load(deployment)
+    loaded = loaded_from(deployment)
     stated = loaded.program.stated
     name = "qaoa" if provider_named(job.provider)[0].runs == "circuit" else "annealer"
-    drawn = {name: Drawn(name, outcome.samples[0], job.provider)}
-    drawn |= baselines.run(stated.problem, stated.instance, outcome.samples[0].shots, loaded.options.seed)
-    answer = {**found, "results": judged(loaded, drawn)}
+    program, samples = loaded.program, outcome.samples[0]
+    if isinstance(loaded, annealing.Loaded):
+        samples = loaded.whole(samples)
+    elif name == "qaoa":
+        samples = program.ansatz.whole(samples)
+    drawn = {name: Drawn(name, samples, job.provider)}
+    drawn |= baselines.run(stated.problem, stated.instance, samples.shots, loaded.options.seed)
+    answer = {**found, "results": judged(program, drawn)}
     kinds = mitigation.chosen(",".join(ledger.work(job).options.get("mitigate", ())))
     if kinds:
-        answer["mitigated"] = mitigation.mitigated(outcome.samples, loaded.program.encoded.polynomial, kinds)
+        answer["mitigated"] = mitigation.mitigated(
+            outcome.samples, program.ansatz.measured(program.encoded), kinds
+        )
     return answer
 
 

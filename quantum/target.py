@@ -14,6 +14,7 @@ from trine.compilers.target import Job, Pass, Proof
 from trine.devices import Device, QuantumDevice
 from trine.devices.errors import InputError
 from trine.quantum import lowering, receipts
+from trine.quantum.angle_choice import find_angles
 from trine.quantum.lowering import Program, QuantumOptions
 from trine.quantum.plan.plan import plan
 from trine.quantum.problem import read_problem
@@ -47,6 +48,17 @@ def step(name: str, act: Callable[[Program, Job], Program], say: Callable[[Progr
     return Pass(name, apply)
 
 
+def checkpoint_of(job: Job) -> Path:
+    """Where an optimisation keeps its evaluations: beside the folder that is to be made."""
+    return job.out.with_name(f"{job.out.name}.angles")
+
+
+def angles_for(program: Program, job: Job) -> Program:
+    """Angles as asked for; an optimisation that is interrupted can be resumed."""
+    options = replace(options_of(job), checkpoint=checkpoint_of(job))
+    return find_angles(program, options, job.progress)
+
+
 def planned(program: Program, job: Job) -> Program:
     """Resources, fidelity, price and verdict."""
     assert program.transpiled is not None
@@ -62,7 +74,7 @@ class QuantumTarget:
     needs_data = False
     passes: Sequence[Pass] = (
         step("encode", lambda p, job: lowering.encode(p, options_of(job)), receipts.of_encoding),
-        step("angles", lambda p, job: lowering.find_angles(p, options_of(job)), receipts.of_angles),
+        step("angles", angles_for, receipts.of_angles),
         step("circuit", lambda p, job: lowering.build(p, options_of(job)), receipts.of_circuit),
         step(
             "transpile", lambda p, job: lowering.route(p, machine_of(job), options_of(job)), receipts.of_route
@@ -77,7 +89,9 @@ class QuantumTarget:
                 f"{job.source.name}: {job.device.name} is a quantum machine and takes problem files (.json); "
                 "trine problems lists them, trine formulate writes them"
             )
-        return Program(read_problem(job.source))
+        options = options_of(job)
+        core = (options.core or 0) if options.angles == "recursive" else None
+        return Program(read_problem(job.source), core=core)
 
     def size(self, loaded: Program) -> Mapping[str, Any]:
         """The problem's name."""
@@ -90,11 +104,14 @@ class QuantumTarget:
         if not isinstance(device, QuantumDevice):
             return [f"{device.name} is no quantum machine"]
         found = []
-        needed = loaded.stated.problem.encode(loaded.stated.instance).qubits
+        bits = loaded.stated.problem.encode(loaded.stated.instance).qubits
+        needed = lowering.core_size(loaded, bits) or bits
         if needed > device.qubits:
             found.append(
                 f"{needed} qubits needed, {device.name} has {device.qubits}: a larger machine, or a smaller instance"
             )
+        if "analog" in device.topology.lower():
+            return [*found, analogue(device)]
         for ask in (basis_of, couplings):
             try:
                 ask(device)
@@ -114,7 +131,8 @@ class QuantumTarget:
             "polynomial": polynomial_json(encoding.polynomial), "inside": polynomial_json(encoding.inside),
             "labels": list(encoding.labels), "penalty": encoding.penalty,
         }  # fmt: skip
-        angles = {**program.angles.as_json(), "mixer": options.mixer, "expectation": program.expectation}
+        found = {"expectation": program.expectation, "cvar": options.cvar}
+        angles = {**program.angles.as_json(), **program.ansatz.as_json(), **found}
         there = {
             "circuit": circuit_json(made.compact()),
             "used": list(made.used),
@@ -134,6 +152,7 @@ class QuantumTarget:
         }
         for name, (_, content) in write.items():
             (folder / name).write_text(content, encoding="utf-8")
+        checkpoint_of(job).unlink(missing_ok=True)
         return [Artifact(name, role) for name, (role, _) in write.items()]
 
     def prove(self, program: Program, job: Job, examples: Examples | None, folder: Path) -> Proof:
@@ -141,7 +160,7 @@ class QuantumTarget:
         made, found = program.transpiled, receipts.plan_of(program)
         assert made is not None
         fit = (Fit("qubits", len(made.used), machine_of(job).qubits, "count", "transpiled"),)
-        parity = parities(program, options_of(job))
+        parity = parities(program)
         return Proof(parity, fit, found.costs(), found.missing(), None, receipts.notes(program))
 
     def remedies(self, program: Program, job: Job, fit: Sequence[Fit]) -> list[str]:
@@ -150,6 +169,20 @@ class QuantumTarget:
             "a larger machine: trine devices --kind quantum",
             "a smaller instance: fewer contacts, residues or groups",
         ]
+
+
+def analogue(device: QuantumDevice) -> str:
+    """Why an analogue machine is refused, and what takes the same problem."""
+    from trine.devices import all_devices
+    from trine.quantum.annealing.machines import family_of
+
+    known = [d for d in all_devices("quantum") if isinstance(d, QuantumDevice)]
+    gates = [d.name for d in sorted(known, key=lambda d: -d.qubits) if d.native_gates]
+    annealers = [d.name for d in known if family_of(d)]
+    return (
+        f"{device.name} runs no gates ({device.topology}), and Trine writes no programs of pulses and positions; the same "
+        f"problem compiles for annealers ({', '.join(annealers)}) and machines of gates ({', '.join(gates[:3])}, ...)"
+    )
 
 
 def text(value: Any) -> str:

@@ -29,6 +29,8 @@ class SourceNode:
 
     inputs, outputs: value names, "" where absent. shapes: of one example of activations, whole of constants.
     constants: the inputs whose value is known. opset: of the model. defined: constants `read` made.
+    types: NumPy names. batch: where the batch axis of each activation lies in the file; None where it has none (a
+    graph read whole).
     """
 
     op: str
@@ -40,6 +42,8 @@ class SourceNode:
     constants: Mapping[str, Array]
     opset: int
     defined: dict[str, Array] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
+    batch: Mapping[str, int | None] = field(default_factory=dict)
 
     def is_constant(self, index: int) -> bool:
         """Whether the input is there and its value is known."""
@@ -72,24 +76,49 @@ class SourceNode:
         """Whether the optional input is there."""
         return index < len(self.inputs) and bool(self.inputs[index])
 
+    def type(self, index: int = 0) -> str:
+        """NumPy type of an input."""
+        return self.types.get(self.inputs[index], "float32")
+
+    def batch_of(self, name: str | None = None) -> int | None:
+        """Where the batch axis of an activation lies (the first input, where none is named)."""
+        return self.batch.get(name or self.inputs[0], 0)
+
+    def file_shape(self, index: int = 0) -> Shape:
+        """Shape of an activation as in the file, with its batch axis of 1."""
+        shape, batch = self.shape(index), self.batch_of(self.inputs[index])
+        return shape if batch is None else (*shape[:batch], 1, *shape[batch:])
+
     def axis(self, axis: int, name: str | None = None) -> int:
         """An ONNX axis (batch counted, negative allowed) of an activation as an axis of one example."""
-        rank = len(self.shapes[name or self.inputs[0]]) + 1
+        batch = self.batch_of(name)
+        rank = len(self.shapes[name or self.inputs[0]]) + (batch is not None)
         if not -rank <= axis < rank:
             raise Unsupported(f"axis {axis} is out of range for rank {rank}")
-        if axis % rank == 0:
+        axis %= rank
+        if axis == batch:
             raise Unsupported("works along the batch axis; each example must be computed on its own")
-        return axis % rank - 1
+        return axis if batch is None else axis - (axis > batch)
+
+    def first_is_batch(self) -> None:
+        """For operators whose first axis is the batch by definition (Conv, pools): Unsupported elsewhere."""
+        if self.batch_of() not in (0, None):
+            raise Unsupported(f"the batch must be the first axis here, not axis {self.batch_of()}")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One check of an operator in normal form: its activations' shapes, then its constants."""
+    """One check of an operator in normal form: its activations' shapes, then its constants.
+
+    dtypes: the activations' NumPy types; float32 where none are given. outputs: how many the node has.
+    """
 
     name: str
     shapes: tuple[Shape, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     constants: tuple[Array | None, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    outputs: int = 1
 
 
 @dataclass(frozen=True)
@@ -112,6 +141,39 @@ def no_macs(node: Node, inputs: Sequence[Shape], output: Shape) -> int:
     return 0
 
 
+def same_type(node: Node, inputs: Sequence[str]) -> list[str]:
+    """Every output has the first input's type."""
+    return [inputs[0]] * len(node.outputs)
+
+
+def same_batch(source: SourceNode) -> list[int | None]:
+    """The batch axis of every output lies where that of the activations lies, counted from the end where ranks differ.
+
+    Raises Unsupported where two activations disagree.
+    """
+    places = set()
+    names = [name for name in source.inputs if name and name not in source.constants]
+    for name in names:
+        place = source.batch_of(name)
+        places.add(None if place is None else place - len(source.shapes[name]))
+    if len(places) > 1:
+        batches = ", ".join(f"{name}: axis {source.batch_of(name)}" for name in names)
+        raise Unsupported(f"its inputs carry the batch on different axes ({batches})")
+    return [source.batch_of(names[0])] * len(source.outputs)
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """An ONNX node to be written, batch axis first in every activation; constants: new ones by name."""
+
+    op: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, Array] = field(default_factory=dict)
+    domain: str = ""
+
+
 @dataclass(frozen=True)
 class Operator:
     """One operator of `Graph`.
@@ -119,8 +181,12 @@ class Operator:
     read(source) -> Node in normal form (see each file), raising Unsupported with the reason.
     shapes(node, input shapes) -> output shapes. run(node, arguments [n, *shape]) -> outputs, the definition.
     macs(node, input shapes, output shape) -> multiply-accumulates of one example.
+    types(node, input types) -> output types. batch(source) -> where each output's batch axis lies in the file.
+    spell(node, opset) -> the ONNX nodes that mean a normal form, where they are not the node as it stands; names they
+    add begin with the node's name.
+    reals: by input position, where its values must lie for a real, finite answer; checks draw them there.
     cases check run, shapes and macs; forms check read. An operator whose `read` always answers another
-    (Flatten: a Reshape) never stands in a `Graph` and has forms only. `onnx_writer` spells normal forms.
+    (Flatten: a Reshape) never stands in a `Graph` and has forms only.
     """
 
     name: str
@@ -130,6 +196,11 @@ class Operator:
     cases: tuple[Case, ...]
     macs: Callable[[Node, Sequence[Shape], Shape], int] = no_macs
     forms: tuple[Form, ...] = ()
+    types: Callable[[Node, Sequence[str]], list[str]] = same_type
+    batch: Callable[[SourceNode], list[int | None]] = same_batch
+    spell: Callable[[Node, int], list[Spelled]] | None = None
+    domain: str = ""
+    reals: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
 
 @cache

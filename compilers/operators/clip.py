@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trine.compilers.elementwise import require, same_shape
 from trine.compilers.graph import Array, Node
-from trine.compilers.operators import Case, Form, Operator, SourceNode, Unsupported, floats
-from trine.compilers.operators.relu import same_shape
+from trine.compilers.operators import Case, Form, Operator, SourceNode, Unsupported
 
 
 def _bound(source: SourceNode, index: int, what: str, absent: float) -> float:
@@ -24,6 +24,7 @@ def _bound(source: SourceNode, index: int, what: str, absent: float) -> float:
 
 
 def read(source: SourceNode) -> Node:
+    require(source, "fiu")
     bounds = {
         "min": _bound(source, 1, "the lower bound", -np.inf),
         "max": _bound(source, 2, "the upper bound", np.inf),
@@ -32,8 +33,10 @@ def read(source: SourceNode) -> Node:
 
 
 def run(node: Node, arguments: Sequence[Array]) -> list[Array]:
-    low, high = np.float32(node.attributes["min"]), np.float32(node.attributes["max"])
-    return [floats(np.minimum(np.maximum(arguments[0], low), high))]
+    x = arguments[0]
+    low, high = node.attributes["min"], node.attributes["max"]
+    x = np.maximum(x, x.dtype.type(low)) if low > -np.inf else x
+    return [np.minimum(x, x.dtype.type(high)) if high < np.inf else x]
 
 
 _LOW, _HIGH = np.array(-0.5, np.float32), np.array(0.25, np.float32)

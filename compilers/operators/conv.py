@@ -62,6 +62,7 @@ def windows(x: Array, kernel: Shape, strides: Shape, dilations: Shape) -> Array:
 
 
 def read(source: SourceNode) -> Node:
+    source.first_is_batch()
     x = source.shapes[source.inputs[0]]
     weight = source.constant(1, "the weight")
     rank = weight.ndim - 2

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from trine.compilers.elementwise import same_shape
 from trine.compilers.graph import Node
 from trine.compilers.operators import Form, Operator, SourceNode, Unsupported
 from trine.compilers.operators.identity import read as read_identity
 from trine.compilers.operators.identity import run
-from trine.compilers.operators.relu import same_shape
 
 
 def read(source: SourceNode) -> Node:

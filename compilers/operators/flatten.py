@@ -10,10 +10,14 @@ from trine.compilers.operators.reshape import reshape, run, shapes
 
 
 def read(source: SourceNode) -> Node:
-    rank = len(source.shape()) + 1
+    shape, place = source.file_shape(), source.batch_of()
     axis = source.integer("axis", 1)
-    axis = axis + rank if axis < 0 else axis
-    if not 0 <= axis <= rank or prod(source.shape()[: max(axis - 1, 0)]) != 1 or axis == 0:
+    axis = axis + len(shape) if axis < 0 else axis
+    if not 0 <= axis <= len(shape):
+        raise Unsupported(f"axis {axis} is out of range for rank {len(shape)}")
+    if place is None:
+        return reshape(source, (prod(shape[:axis]), prod(shape[axis:])))
+    if place != 0 or prod(shape[:axis]) != 1 or axis == 0:
         raise Unsupported(
             f"axis {axis} on shape {source.shape()} an example mixes the batch axis with others"
         )

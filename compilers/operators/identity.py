@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trine.compilers.elementwise import same_shape
 from trine.compilers.graph import Array, Node
 from trine.compilers.operators import Case, Form, Operator, SourceNode
-from trine.compilers.operators.relu import same_shape
 
 
 def read(source: SourceNode) -> Node:

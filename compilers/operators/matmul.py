@@ -1,6 +1,7 @@
 """MatMul with a constant matrix on either side, or of two activations (ONNX MatMul-13, NumPy's matmul).
 
-Normal form: inputs (a, b), at most one a constant; constants have no batch axis; no attributes.
+Normal form: inputs (a, b), at most one a constant; constants have no batch axis. Attribute ranks, both operands' axes
+an example, only where two activations differ in them or one is a vector (in a graph without batch axis).
 A constant matrix after one vector an example is read as Gemm.
 """
 
@@ -10,14 +11,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trine.compilers.elementwise import require, widest_batch
 from trine.compilers.graph import Array, Node, Shape
 from trine.compilers.operators import Case, Form, Operator, SourceNode, Unsupported, floats
-from trine.compilers.operators.add import without_batch
 from trine.compilers.operators.gemm import dense
 
 
+def without_batch(source: SourceNode, index: int, rank: int) -> str:
+    """A constant operand's name once its batch axis (size 1) is gone; `rank` is that of one example."""
+    value = source.constant(index, "the operand")
+    if value.ndim <= rank or source.batch_of(source.inputs[1 - index]) is None:
+        return source.inputs[index]
+    if value.ndim > rank + 1 or value.shape[0] != 1:
+        raise Unsupported(f"constant {source.inputs[index]} {value.shape} differs between examples")
+    return source.define(f"operand{index}", value[0])
+
+
 def read(source: SourceNode) -> Node:
-    a, b = source.shape(0), source.shape(1)
+    a, b, attributes = source.shape(0), source.shape(1), {}
+    for i in range(2):
+        require(source, "f", i)
     if source.is_constant(1):
         weight = source.constant(1, "the matrix")
         if len(a) == 1 and weight.ndim == 2:
@@ -28,10 +41,11 @@ def read(source: SourceNode) -> Node:
             raise Unsupported(f"a constant times one vector an example of shape {b} would mix the batch axis")
         names = (without_batch(source, 0, len(b)), source.inputs[1])
     else:
-        if len(a) != len(b) or len(a) < 2:
+        if source.batch_of() is not None and (len(a) != len(b) or len(a) < 2):
             raise Unsupported(f"activations of shapes {a} and {b} would mix the batch axis")
         names = (source.inputs[0], source.inputs[1])
-    node = Node("MatMul", source.name, names, source.outputs)
+        attributes = {} if len(a) == len(b) > 1 else {"ranks": (len(a), len(b))}
+    node = Node("MatMul", source.name, names, source.outputs, attributes)
     known = {**source.shapes, **{name: value.shape for name, value in source.defined.items()}}
     try:
         shapes(node, [known[name] for name in names])
@@ -51,7 +65,18 @@ def shapes(node: Node, inputs: Sequence[Shape]) -> list[Shape]:
 
 
 def run(node: Node, arguments: Sequence[Array]) -> list[Array]:
-    return [floats(np.matmul(arguments[0], arguments[1]))]
+    a, b = arguments
+    left, right = node.attributes.get("ranks", (2, 2))
+    if left == right > 1:
+        return [floats(np.matmul(a, b))]
+    rank = max(left, right, 2)
+    rows = a.shape[1:] if left > 1 else (1, *a.shape[1:])
+    columns = b.shape[1:] if right > 1 else (*b.shape[1:], 1)
+    a = a.reshape(len(a), *(1,) * (rank - len(rows)), *rows)
+    b = b.reshape(len(b), *(1,) * (rank - len(columns)), *columns)
+    y = np.matmul(a, b)
+    y = y if right > 1 else y[..., 0]
+    return [floats(y if left > 1 else np.squeeze(y, -1 if right == 1 else -2))]
 
 
 def macs(node: Node, inputs: Sequence[Shape], output: Shape) -> int:
@@ -79,4 +104,5 @@ OPERATOR = Operator(
         Form("matrix_with_batch_axis", ((7, 12),), {}, {1: _draw(7, 1, 12, 5)}),
         Form("attention", ((2, 4, 6), (2, 6, 4))),
     ),
+    batch=widest_batch,
 )  # fmt: skip

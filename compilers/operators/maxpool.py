@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trine.compilers.graph import Array, Node, Shape
-from trine.compilers.operators import Case, Form, Operator, SourceNode, Unsupported, floats
+from trine.compilers.operators import Case, Form, Operator, SourceNode, Unsupported
 from trine.compilers.operators.conv import pad_spatial, resolve_pads, spatial_ints, window_count, windows
 
 
@@ -74,7 +74,9 @@ def pool_windows(node: Node, x: Array, padding: float) -> Array:
 
 
 def run(node: Node, arguments: Sequence[Array]) -> list[Array]:
-    return [floats(pool_windows(node, arguments[0], -np.inf).max(axis=-1))]
+    x = arguments[0]
+    least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    return [pool_windows(node, x, least).max(axis=-1)]
 
 
 def pool_case(name: str, shape: Shape, kernel: Shape, **attributes: object) -> Case:

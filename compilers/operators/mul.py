@@ -1,9 +1,9 @@
-"""Mul with broadcasting (ONNX Mul-14); normal form as Add's."""
+"""Mul with broadcasting (ONNX Mul-14); normal form in `compilers.elementwise`, a constant second."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from trine.compilers.operators.add import pair
+from trine.compilers.elementwise import several
 
-OPERATOR = pair("Mul", np.multiply)
+OPERATOR = several("Mul", np.multiply, commutes=True)

@@ -14,7 +14,7 @@ from trine.compilers.operators import Case, Form, Operator, SourceNode, Unsuppor
 
 
 def reshape(source: SourceNode, shape: Shape) -> Node:
-    """The node in normal form; an Identity when nothing changes."""
+    """The node in normal form, shape that of one example; an Identity when nothing changes."""
     if shape == source.shape():
         return Node("Identity", source.name, source.inputs[:1], source.outputs)
     return Node("Reshape", source.name, source.inputs[:1], source.outputs, {"shape": shape})
@@ -22,7 +22,7 @@ def reshape(source: SourceNode, shape: Shape) -> Node:
 
 def read(source: SourceNode) -> Node:
     target = [int(d) for d in source.constant(1, "the target shape").reshape(-1)]
-    before = (1, *source.shape())
+    before = source.file_shape()
     if not source.integer("allowzero", 0):
         if any(d == 0 and i >= len(before) for i, d in enumerate(target)):
             raise Unsupported(
@@ -35,9 +35,32 @@ def read(source: SourceNode) -> Node:
     if size % known or (-1 not in target and size != known):
         raise Unsupported(f"{size} values an example do not fit the target shape {target}")
     after = tuple(size // known if d == -1 else d for d in target)
-    if after[:1] != (1,):
-        raise Unsupported(f"target shape {target} mixes the batch axis with others")
-    return reshape(source, after[1:])
+    place = batch_after(source, after)
+    return reshape(source, after if place is None else (*after[:place], *after[place + 1 :]))
+
+
+def batch_after(source: SourceNode, after: Shape) -> int | None:
+    """Where the batch axis lies in the file's shape `after`: an axis of 1 with as many values before it.
+
+    Raises Unsupported where there is none: the batch is mixed with other axes.
+    """
+    place = source.batch_of()
+    if place is None:
+        return None
+    ahead = int(np.prod(source.shape()[:place]))
+    fits = [i for i, size in enumerate(after) if size == 1 and int(np.prod(after[:i])) == ahead]
+    if not fits or (place == 0 and fits[0] != 0):
+        raise Unsupported(f"target shape {list(after)} mixes the batch axis with others")
+    return place if place in fits else fits[0]
+
+
+def batch(source: SourceNode) -> list[int | None]:
+    shape = source.file_shape()
+    target = [int(d) for d in source.constant(1, "the target shape").reshape(-1)]
+    if not source.integer("allowzero", 0):
+        target = [shape[i] if d == 0 else d for i, d in enumerate(target)]
+    known = int(np.prod([d for d in target if d != -1]))
+    return [batch_after(source, tuple(int(np.prod(shape)) // known if d == -1 else d for d in target))]
 
 
 def shapes(node: Node, inputs: Sequence[Shape]) -> list[Shape]:
@@ -67,4 +90,5 @@ OPERATOR = Operator(
         Form("two_copied", ((4, 9, 2),), {}, _target(0, 0, -1)),
         Form("allowzero_without_zero", ((4, 9),), {"allowzero": 1}, _target(-1, 36), (14, 999)),
     ),
+    batch=batch,
 )  # fmt: skip

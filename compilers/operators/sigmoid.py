@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from trine.compilers.elementwise import unary
 from trine.compilers.graph import Array
-from trine.compilers.operators.relu import unary
 
 
 def sigmoid(x: Array) -> Array:

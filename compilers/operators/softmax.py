@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trine.compilers.elementwise import same_shape
 from trine.compilers.graph import Array, Node
 from trine.compilers.operators import Case, Form, Operator, SourceNode, floats
-from trine.compilers.operators.relu import same_shape
 
 
 def read(source: SourceNode) -> Node:

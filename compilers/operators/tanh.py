@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from trine.compilers.operators.relu import unary
+from trine.compilers.elementwise import unary
 
 OPERATOR = unary("Tanh", np.tanh)

@@ -14,17 +14,25 @@ from trine.compilers.operators import Case, Form, Operator, SourceNode, Unsuppor
 
 
 def read(source: SourceNode) -> Node:
-    rank = len(source.shape()) + 1
+    place, perm = source.batch_of(), permutation(source)
+    inner = tuple(axis if place is None else axis - (axis > place) for axis in perm if axis != place)
+    if inner == tuple(range(len(inner))):
+        return Node("Identity", source.name, source.inputs, source.outputs)
+    return Node("Transpose", source.name, source.inputs, source.outputs, {"perm": inner})
+
+
+def permutation(source: SourceNode) -> tuple[int, ...]:
+    """perm as in the file, batch axis counted."""
+    rank = len(source.file_shape())
     perm = tuple(int(axis) for axis in source.attributes.get("perm", range(rank)[::-1]))
     if sorted(perm) != list(range(rank)):
         raise Unsupported(f"perm {perm} is no permutation of {rank} axes")
-    if perm[0] != 0:
-        raise Unsupported(f"perm {perm} moves the batch axis")
-    if perm == tuple(range(rank)):
-        return Node("Identity", source.name, source.inputs, source.outputs)
-    return Node(
-        "Transpose", source.name, source.inputs, source.outputs, {"perm": tuple(a - 1 for a in perm[1:])}
-    )
+    return perm
+
+
+def batch(source: SourceNode) -> list[int | None]:
+    place = source.batch_of()
+    return [None if place is None else permutation(source).index(place)]
 
 
 def shapes(node: Node, inputs: Sequence[Shape]) -> list[Shape]:
@@ -46,4 +54,5 @@ OPERATOR = Operator(
         Form("signal", ((4, 9),), {"perm": (0, 2, 1)}),
         Form("same", ((4, 9),), {"perm": (0, 1, 2)}),
     ),
+    batch=batch,
 )  # fmt: skip

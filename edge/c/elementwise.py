@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trine.compilers.graph import Shape
+from trine.edge.c.literals import c_literal
 from trine.edge.program import Step
 
 if TYPE_CHECKING:
     from trine.edge.c.writer import LayerWriter
+
+IN_FLOAT = 2  # attribute `wide` of an Add of stated scales that no integer rule fits
 
 
 def table_layer(layer: LayerWriter, step: Step) -> None:
@@ -34,7 +37,7 @@ def binary_layer(layer: LayerWriter, step: Step) -> None:
     place = step.attributes["constant"]
     if place is not None:
         constant = step.constants["constant"]
-        if target != layer.tensor(step.output).shape:
+        if layer.source.laid_out.last[step.output] and constant.ndim > 1:
             constant = np.ascontiguousarray(np.moveaxis(constant, 0, -1))
         operands.insert(place, layer.array("constant", constant))
         strides.insert(place, broadcast_strides(target, target))
@@ -67,6 +70,10 @@ def merged_axes(layer: LayerWriter, target: Shape, strides: list[list[int]]) -> 
 def expression(layer: LayerWriter, step: Step, a: str, b: str) -> str:
     """The C value of one element."""
     p, zero_y = step.attributes, layer.tensor(step.output).zero_point
+    if step.kernel == "add" and p["wide"] == IN_FLOAT:
+        scales = [c_literal(np.float32(s)) for s in (p["a"][0], p["b"][0], layer.tensor(step.output).scale)]
+        real = f"(float)({a} - ({p['a'][1]})) * {scales[0]} + (float)({b} - ({p['b'][1]})) * {scales[1]}"
+        return f"(int8_t)trine_clamp(trine_nearest(({real}) / {scales[2]}) + ({zero_y}), {p['low']}, {p['high']})"
     if step.kernel == "add":
         layer.need("elementwise")
         start = (1 << (p["shift"] - 1)) + (zero_y << p["shift"]) - p["a"][1] * p["ma"] - p["b"][1] * p["mb"]

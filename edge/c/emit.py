@@ -5,15 +5,16 @@ Each layer is a function of its own, `trine_NAME_layer_I_LABEL`, so that a profi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from trine.edge.c.elementwise import IN_FLOAT
 from trine.edge.c.layout import LaidOut, lay_out
 from trine.edge.c.movement import is_alias, placed_parts
-from trine.edge.c.schedule import Schedule, schedule_for
-from trine.edge.c.writer import KERNEL_ORDER, LayerWriter, SourceWriter, identifier, kernel_text
+from trine.edge.c.schedule import PORTABLE, Schedule, schedule_for
+from trine.edge.c.writer import C_TYPES, KERNEL_ORDER, LayerWriter, SourceWriter, identifier, kernel_text
 from trine.edge.memory import Buffer, Operation, Plan, check, plan_memory
 from trine.edge.operators import kernels
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
@@ -45,7 +46,7 @@ def operations_of(laid_out: LaidOut, schedule: Schedule) -> tuple[list[Operation
     program = laid_out.program
     external = {*program.inputs, *program.outputs}
     buffers = [
-        Buffer(t.name, t.size, t.name in external) for t in program.tensors.values() if used(program, t.name)
+        Buffer(t.name, t.bytes, t.name in external) for t in program.tensors.values() if used(program, t.name)
     ]
     operations = []
     for step in program.steps:
@@ -53,22 +54,27 @@ def operations_of(laid_out: LaidOut, schedule: Schedule) -> tuple[list[Operation
         output = program.tensors[step.output]
         if is_alias(laid_out, step) and not {step.inputs[0], step.output} <= external:
             sharing = {"alias": step.inputs[0]} if step.output not in external else {}
-        elif kernel.in_place:
-            fits = tuple(n for n in dict.fromkeys(step.inputs) if program.tensors[n].size == output.size)
+        elif kernel.overwrites(step) and not step.also:
+            fits = tuple(n for n in dict.fromkeys(step.inputs) if program.tensors[n].bytes == output.bytes)
             sharing = {"in_place": tuple(n for n in fits if n not in program.inputs)} if fits else {}
         elif placed_parts(laid_out, step):
             parts = tuple((n, at) for n, at in placed_parts(laid_out, step) if n not in program.inputs)
             sharing = {"parts": parts} if parts else {}
         scratch = kernel.scratch(program, step, schedule)
         operations.append(
-            Operation(step.name, tuple(dict.fromkeys(step.inputs)), (step.output,), scratch, **sharing)
+            Operation(step.name, tuple(dict.fromkeys(step.inputs)), step.outputs, scratch, **sharing)
         )
     return operations, buffers
 
 
+def alignment(program: IntegerProgram) -> int:
+    """Bytes that every place of the arena is a multiple of: a word, or the largest type stored."""
+    return max([4, *(np.dtype(tensor.dtype).itemsize for tensor in program.tensors.values())])
+
+
 def used(program: IntegerProgram, name: str) -> bool:
     """Whether a tensor is an input or written by a step."""
-    return name in program.inputs or any(step.output == name for step in program.steps)
+    return name in program.inputs or any(name in step.outputs for step in program.steps)
 
 
 def unique_steps(program: IntegerProgram) -> IntegerProgram:
@@ -78,11 +84,7 @@ def unique_steps(program: IntegerProgram) -> IntegerProgram:
     for step in program.steps:
         seen[step.name] = seen.get(step.name, 0) + 1
         name = step.name if seen[step.name] == 1 else f"{step.name}_{seen[step.name]}"
-        steps.append(
-            Step(
-                step.kernel, name, step.inputs, step.output, step.constants, step.attributes, step.requantizer
-            )
-        )
+        steps.append(replace(step, name=name))
     return program.with_steps(tuple(steps))
 
 
@@ -91,10 +93,11 @@ class Emitter:
 
     def __init__(self, program: IntegerProgram, name: str, core: str) -> None:
         laid_out = lay_out(unique_steps(program))
-        self.schedule = schedule_for(core)
+        # The vector path has no float rounding: a program that needs it takes the portable one.
+        self.schedule = PORTABLE if rounds_in_float(program) else schedule_for(core)
         self.program, self.laid_out, self.name, self.core = laid_out.program, laid_out, name, core
         operations, buffers = operations_of(laid_out, self.schedule)
-        self.plan = plan_memory(operations, buffers)
+        self.plan = plan_memory(operations, buffers, alignment(self.program))
         check(self.plan, operations, buffers)
         self.writer = SourceWriter(name, laid_out, self.schedule)
         self.placed = frozenset(self.plan.placed)
@@ -109,7 +112,9 @@ class Emitter:
             return f"in{self.program.inputs.index(tensor)}"
         if tensor in self.program.outputs:
             return f"out{self.program.outputs.index(tensor)}"
-        return f"arena + {self.plan.offsets[tensor]}"
+        kind = C_TYPES[self.program.tensors[tensor].dtype]
+        place = f"arena + {self.plan.offsets[tensor]}"
+        return place if kind == "int8_t" else f"({kind} *)(void *)({place})"
 
     def add_layer(self, index: int, step: Step) -> None:
         """Write a step's function and its call; an alias whose bytes are in place needs neither."""
@@ -123,8 +128,9 @@ class Emitter:
         kernels()[step.kernel].c(layer, step)
         if not layer.lines:
             return
-        parameters = [f"const int8_t *x{i}" for i in range(len(step.inputs))] + ["int8_t *y"]
-        arguments = [self.pointer(n) for n in step.inputs] + [ends[1]]
+        parameters = [f"const {layer.kind(n)} *x{i}" for i, n in enumerate(step.inputs)]
+        parameters += [f"{layer.kind(n)} *y{i or ''}" for i, n in enumerate(step.outputs)]
+        arguments = [self.pointer(n) for n in (*step.inputs, *step.outputs)]
         if step.name in self.plan.scratch_offsets and kernels()[step.kernel].scratch(
             self.program, step, self.schedule
         ):
@@ -147,28 +153,31 @@ class Emitter:
         for i, name in enumerate(self.program.outputs):
             if name in self.program.inputs:
                 self.writer.needed.add("copy")
-                size = self.program.tensors[name].size
-                self.calls.append(f"    trine_copy(out{i}, in{self.program.inputs.index(name)}, {size});")
+                size = self.program.tensors[name].bytes
+                source = f"(const int8_t *)in{self.program.inputs.index(name)}"
+                self.calls.append(f"    trine_copy((int8_t *)out{i}, {source}, {size});")
         return CSources(self.name, self.header(), self.source(), self.plan, tuple(self.layers))
 
     def signature(self) -> str:
         """The entry function's prototype; with one input and one output they are called in and out."""
-        names = [
-            ("in", "const int8_t *in", self.program.inputs),
-            ("out", "int8_t *out", self.program.outputs),
+        ends = [("const ", "in", self.program.inputs), ("", "out", self.program.outputs)]
+        parameters = [
+            f"{const}{self.kind(name)} *{end}{i if len(names) > 1 else ''}"
+            for const, end, names in ends
+            for i, name in enumerate(names)
         ]
-        parameters = []
-        for _, declaration, tensors in names:
-            alone = len(tensors) == 1
-            parameters += [declaration if alone else f"{declaration}{i}" for i in range(len(tensors))]
         return f"int trine_{self.name}_run({', '.join(parameters)})"
+
+    def kind(self, tensor: str) -> str:
+        """C type of a tensor's elements."""
+        return C_TYPES[self.program.tensors[tensor].dtype]
 
     def header(self) -> str:
         """Sizes, scales and the prototype."""
         guard = f"TRINE_{self.name.upper()}_H"
         lines = [
             f"#ifndef {guard}", f"#define {guard}", "", "#include <stdint.h>", "",
-            "/* Made by Trine. real value = SCALE * (int8 - ZERO_POINT); tensors in ONNX order,",
+            "/* Made by Trine. real value = SCALE * (integer - ZERO_POINT); tensors in ONNX order,",
             "   one example a call. */",
         ]  # fmt: skip
         for tensor in (self.program.tensors[n] for n in (*self.program.inputs, *self.program.outputs)):
@@ -191,7 +200,8 @@ class Emitter:
             f'/* Made by Trine from {name}; int8 inference, C99, no library. */\n#include "{name}.h"\n',
             required_guard(self.core),
             f"#define TRINE_PAIRED {int(self.schedule.paired)}\n"
-            f"#define TRINE_WIDE {int(self.schedule.wide)}\n",
+            f"#define TRINE_WIDE {int(self.schedule.wide)}\n"
+            f"#define TRINE_FLOAT_CHANNELS {int(rounds_in_float(self.program))}\n",
             kernels_used[0],
             finish,
             *kernels_used[1:],
@@ -212,15 +222,23 @@ class Emitter:
         """in0 and out0 for the single input and output, as the calls name them."""
         lines = []
         if len(self.program.inputs) == 1:
-            lines.append("    const int8_t *in0 = in;\n")
+            lines.append(f"    const {self.kind(self.program.inputs[0])} *in0 = in;\n")
         if len(self.program.outputs) == 1:
-            lines.append("    int8_t *out0 = out;\n")
+            lines.append(f"    {self.kind(self.program.outputs[0])} *out0 = out;\n")
         return "".join(lines)
+
+
+def rounds_in_float(program: IntegerProgram) -> bool:
+    """Whether a channel of a stated scale is rounded in float32."""
+    return any(
+        getattr(s.requantizer, "by_float", None) is not None or s.attributes.get("wide") == IN_FLOAT
+        for s in program.steps
+    )
 
 
 def finish_macro(program: IntegerProgram) -> str:
     """How the layers with weights turn a sum into int8; bounds all layers share are written as literals."""
-    linear = [s.requantizer for s in program.steps if s.kernel in ("conv", "dense")]
+    linear = [s.requantizer for s in program.steps if s.kernel in ("conv", "conv_transpose", "dense")]
     bounds = {(r.low, r.high) for r in linear}
     low, high = map(str, next(iter(bounds))) if len(bounds) == 1 else ("(p)->low", "(p)->high")
     if program.requantize == "tflite":
@@ -249,8 +267,11 @@ def required_guard(core: str) -> str:
 def tensor_macros(name: str, tensor: QuantizedTensor) -> list[str]:
     """Size, scale and zero point of an input or output."""
     prefix = f"TRINE_{name.upper()}_{identifier(tensor.name).upper()}"
+    size = f"#define {prefix}_SIZE {tensor.size} /* {' x '.join(map(str, tensor.shape)) or '1'} */"
+    if not tensor.quantized:
+        return [size]
     return [
-        f"#define {prefix}_SIZE {tensor.size} /* {' x '.join(map(str, tensor.shape))} */",
+        size,
         f"#define {prefix}_SCALE {np.float32(tensor.scale)!s}f",
         f"#define {prefix}_ZERO_POINT ({tensor.zero_point})",
     ]
@@ -258,9 +279,11 @@ def tensor_macros(name: str, tensor: QuantizedTensor) -> list[str]:
 
 def describe(program: IntegerProgram, step: Step) -> str:
     """Shapes of a step for the comment above its function."""
-    shapes: list[Any] = [program.tensors[n].shape for n in (*step.inputs, step.output)]
-    words = [" x ".join(map(str, shape)) or "1" for shape in shapes]
-    return f"{', '.join(words[:-1])} -> {words[-1]}"
+    before, after = (
+        [" x ".join(map(str, program.tensors[n].shape)) or "1" for n in names]
+        for names in (step.inputs, step.outputs)
+    )
+    return f"{', '.join(before)} -> {', '.join(after)}"
 
 
 def emit_c(program: IntegerProgram, core: str = "host") -> CSources:

@@ -5,7 +5,7 @@ Both functions return programs that mean the same as before; `tests` run them ag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,11 +74,14 @@ def permute_dense(program: IntegerProgram) -> IntegerProgram:
     return replace(program, steps=tuple(steps), tensors=tensors)
 
 
-def lay_out(program: IntegerProgram) -> LaidOut:
-    """Give every tensor a layout its kernels accept, with `relayout` steps where two of them disagree."""
+def lay_out(program: IntegerProgram, stored_last: Collection[str] = ()) -> LaidOut:
+    """Give every tensor a layout its kernels accept, with `relayout` steps where two of them disagree.
+
+    stored_last: inputs whose channels lie last already.
+    """
     program = permute_dense(program)
     tensors = dict(program.tensors)
-    last: dict[str, bool] = dict.fromkeys(program.inputs, False)
+    last: dict[str, bool] = {name: name in stored_last for name in program.inputs}
     steps: list[Step] = []
     converted: dict[tuple[str, bool], str] = {}
 
@@ -105,7 +108,7 @@ def lay_out(program: IntegerProgram) -> LaidOut:
         )
         inputs = tuple(as_layout(name, want) for name in step.inputs)
         steps.append(replace(step, inputs=inputs))
-        last[step.output] = want
+        last.update(dict.fromkeys(step.outputs, want))
     outputs = [as_layout(name, False) for name in program.outputs]
     steps = rename_outputs(steps, dict(zip(outputs, program.outputs, strict=True)), last, tensors)
     return LaidOut(replace(program, steps=tuple(steps), tensors=tensors), last)
@@ -136,7 +139,10 @@ def rename_outputs(
         last[hidden], last[name] = last[name], False
         swap = {name: hidden, copy: name}
         steps = [
-            replace(s, inputs=tuple(swap.get(n, n) for n in s.inputs), output=swap.get(s.output, s.output))
+            replace(
+                s, inputs=tuple(swap.get(n, n) for n in s.inputs), output=swap.get(s.output, s.output),
+                also=tuple(swap.get(n, n) for n in s.also),
+            )  # fmt: skip
             for s in steps
         ]
         del tensors[copy]

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trine.compilers.graph import Array
-from trine.edge.c.schedule import Schedule
+from trine.edge.c.packing import pack, padded
+from trine.edge.c.schedule import PORTABLE, Schedule
+from trine.edge.lowbit import bits_of
 from trine.edge.program import IntegerProgram, Step
 
 if TYPE_CHECKING:
     from trine.edge.c.writer import LayerWriter
 
-
-def padded(row: int) -> int:
-    """Bytes of a row of weights: a multiple of 4, the kernels' stride."""
-    return -(-row // 4) * 4
+KIND = {8: "", 4: "_4", 2: "_2"}  # of the C functions, by the weights' width
 
 
 def folded_bias(program: IntegerProgram, step: Step) -> Array:
@@ -28,9 +27,12 @@ def folded_bias(program: IntegerProgram, step: Step) -> Array:
 
 
 def linear_fields(layer: LayerWriter, rows: Array, length: int, row: int) -> str:
-    """A `trine_linear` initialiser; rows int8 as stored, `length` of `row` values of each that count."""
+    """A `trine_linear` initialiser; rows in the order of the kernels, `length` of `row` values of each that count."""
     step = layer.step
-    r = step.requantizer
+    r, bits = step.requantizer, bits_of(step)
+    if bits != 8:
+        layer.need("copy", "packed")
+        rows = pack(rows, bits, layer.source.schedule.paired)
     weight = layer.array("weight", rows)
     channels = layer.channels(r, folded_bias(layer.program, step))
     layer.need("linear", *(["tflite"] if r.rule == "tflite" else []))
@@ -38,12 +40,12 @@ def linear_fields(layer: LayerWriter, rows: Array, length: int, row: int) -> str
     return f"{{{weight}, {channels}, {row}, {length}, {outputs}, {r.low}, {r.high}, {r.left}}}"
 
 
-def pack_rows(rows: Array, groups: int, paired: bool) -> Array:
+def pack_rows(rows: Array, groups: int, paired: bool, bits: int = 8) -> Array:
     """Rows [outputs, length] as the kernels read them: padded with zeros, to an even number in each group.
 
     paired: two neighbouring rows interleaved, four bytes of the one, four of the other.
     """
-    outputs, length = rows.shape[0] // groups, padded(rows.shape[1])
+    outputs, length = rows.shape[0] // groups, padded(rows.shape[1], bits)
     packed = np.zeros((groups, outputs + outputs % 2, length), np.int8)
     packed[:, :outputs, : rows.shape[1]] = rows.reshape(groups, outputs, -1)
     if paired:
@@ -80,6 +82,9 @@ def shape_text(layer: LayerWriter) -> str:
     taps, strides = image(weight.shape[2:], 1), image(a["strides"], 1)
     dilations, pads = image(a["dilations"], 1), image(a["pads"][:rank], 0)
     direct = int(a["group"] == 1 and taps[0] == 1 and (dilations[1] == 1 or taps[1] == 1))
+    row = int(np.prod(weight.shape[1:]))
+    if bits_of(step) == 2 and padded(row, 2) != row:
+        direct = 0  # weights of 2 bits have no zero: what is behind a window must be
     inputs = x.shape[0] if is_depthwise(step) else weight.shape[1]
     values = (
         in_h, in_w, x.shape[0], inputs, *taps, *strides, *dilations, *pads,
@@ -94,29 +99,66 @@ def conv_layer(layer: LayerWriter, step: Step) -> None:
     last = np.moveaxis(weight, 1, -1)  # [out, *kernel, in/group]: the order of a channels-last window
     layer.need("copy", "conv")
     shape = layer.structure("trine_shape", "shape", shape_text(layer))
+    rows, bits = last.reshape(weight.shape[0], -1), bits_of(step)
     if is_depthwise(step):
-        rows = last.reshape(weight.shape[0], -1)
-        layer.need("depthwise")
-        fields = linear_fields(layer, block_channels(rows), rows.shape[1], rows.shape[1])
-        linear = layer.structure("trine_linear", "linear", fields)
-        layer.line(f"const int8_t *taps[{rows.shape[1]}];")
-        layer.line(f"trine_depthwise(x0, y, scratch, taps, &{shape}, &{linear});")
+        depthwise_layer(layer, step, rows, shape)
         return
-    rows = last.reshape(weight.shape[0], -1)
-    packed = pack_rows(rows, step.attributes["group"], layer.source.schedule.paired)
-    linear = layer.structure(
-        "trine_linear", "linear", linear_fields(layer, packed, rows.shape[1], padded(rows.shape[1]))
-    )
-    layer.line(f"trine_conv(x0, y, scratch, &{shape}, {linear});")
+    packed = pack_rows(rows, step.attributes["group"], layer.source.schedule.paired, bits)
+    fields = linear_fields(layer, packed, rows.shape[1], padded(rows.shape[1], bits))
+    linear = layer.structure("trine_linear", "linear", fields)
+    if bits != 8:
+        layer.need("packed_conv")
+    layer.line(f"trine_conv{KIND[bits]}(x0, y, scratch, &{shape}, {linear});")
+
+
+def depthwise_layer(layer: LayerWriter, step: Step, rows: Array, shape: str) -> None:
+    """Depthwise conv; packed weights are unpacked first, all of them, since there are few."""
+    bits, taps = bits_of(step), rows.shape[1]
+    layer.need("depthwise")
+    stream, size = block_channels(rows), unpacked_bytes(rows.size, bits)
+    if bits != 8:
+        stream = np.pad(stream, (0, size - stream.size))
+    linear = layer.structure("trine_linear", "linear", linear_fields(layer, stream, taps, taps))
+    layer.line(f"const int8_t *taps[{taps}];")
+    if bits != 8:
+        at = padded(rows.shape[0])
+        layer.line(f"trine_linear unpacked = {linear};")
+        layer.line(f"unpacked.weight = scratch + {at};")
+        layer.line(f"trine_unpack{KIND[bits]}({linear}.weight, scratch + {at}, {size * bits // 32});")
+        linear = "unpacked"
+    layer.line(f"trine_depthwise(x0, y, scratch, taps, &{shape}, &{linear});")
+
+
+def unpacked_bytes(weights: int, bits: int) -> int:
+    """Room for depthwise weights that are unpacked two words at a time."""
+    return padded(weights, bits // 2)
+
+
+def stored_weight_bytes(step: Step, schedule: Schedule) -> int:
+    """Flash of a conv's or dense layer's weights, padding included."""
+    weight, bits = step.constants["weight"], bits_of(step)
+    if step.kernel == "conv" and is_depthwise(step):
+        return int(weight.size if bits == 8 else unpacked_bytes(weight.size, bits) * bits // 8)
+    rows = weight.reshape(weight.shape[0], -1)
+    packed = pack_rows(rows, step.attributes.get("group", 1), schedule.paired, bits)
+    return int(packed.size * bits // 8)
 
 
 def conv_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
     """Two gathered windows, and both expanded to halfwords where the schedule is wide; for depthwise the
     zero points of a tap."""
-    weight = step.constants["weight"]
+    weight, bits = step.constants["weight"], bits_of(step)
     if is_depthwise(step):
-        return int(weight.shape[0])
-    return (6 if schedule.wide else 2) * padded(int(np.prod(weight.shape[1:])))
+        channels = int(weight.shape[0])
+        return channels if bits == 8 else padded(channels) + unpacked_bytes(weight.size, bits)
+    return rows_of_scratch(schedule, bits) * padded(int(np.prod(weight.shape[1:])), bits)
+
+
+def rows_of_scratch(schedule: Schedule, bits: int) -> int:
+    """Rows of working memory: two windows, then both expanded to halfwords (wide), or the rows unpacked at a time."""
+    if schedule.wide:
+        return 6
+    return 2 if bits == 8 else 6 if schedule.paired else 10
 
 
 def dense_layer(layer: LayerWriter, step: Step) -> None:
@@ -124,9 +166,13 @@ def dense_layer(layer: LayerWriter, step: Step) -> None:
     weight = step.constants["weight"]
     length = weight.shape[1]
     x = layer.tensor(step.inputs[0])
-    rows = x.size // length
-    packed = pack_rows(weight, 1, layer.source.schedule.paired)
-    linear = layer.structure("trine_linear", "linear", linear_fields(layer, packed, length, padded(length)))
+    rows, bits = x.size // length, bits_of(step)
+    packed = pack_rows(weight, 1, layer.source.schedule.paired, bits)
+    fields = linear_fields(layer, packed, length, padded(length, bits))
+    linear = layer.structure("trine_linear", "linear", fields)
+    if bits != 8:
+        layer.line(f"trine_dense{KIND[bits]}(x0, y, scratch, {rows}, {linear});")
+        return
     if rows == 1 and length % 4 == 0:
         layer.line(f"trine_one_window(x0, y, &{linear});")
         return
@@ -150,10 +196,44 @@ def dense_layer(layer: LayerWriter, step: Step) -> None:
 
 def dense_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
     """Rows whose length is no multiple of 4 are copied, so that a kernel never reads past them."""
+    length, bits = step.constants["weight"].shape[1], bits_of(step)
+    row, several = padded(length, bits), program.tensors[step.inputs[0]].size > length
+    if bits == 8:
+        return rows_of_scratch(schedule, 8) * row if several else 0 if length == row else row
+    # The C of a wide schedule unpacks rows too where a machine has no such instructions.
+    room = (
+        4 if several and schedule.wide else rows_of_scratch(PORTABLE if schedule.wide else schedule, bits) - 2
+    )
+    return (room + (0 if length == row else 2)) * row
+
+
+def expert_layer(layer: LayerWriter, step: Step) -> None:
+    """The dense layers of the chosen experts; an index beyond them counts as the nearest."""
+    weight, experts = step.constants["weight"], step.attributes["group"]
+    length, outputs = weight.shape[1], weight.shape[0] // experts
+    stride = padded(length)
+    packed = pack_rows(weight, experts, layer.source.schedule.paired)
+    linear = layer.structure("trine_linear", "linear", linear_fields(layer, packed, length, stride))
+    chosen = layer.tensor(step.output).shape[0]
+    layer.line(f"for (int32_t i = 0; i < {chosen}; i++) {{")
+    layer.line(f"    int64_t at = x1[i] < 0 ? x1[i] + {experts} : x1[i];")
+    layer.line(f"    int32_t expert = at < 0 ? 0 : at > {experts - 1} ? {experts - 1} : (int32_t)at;")
+    layer.line(f"    trine_linear of = {linear};")
+    layer.line(f"    of.weight += expert * {packed[0].size};")
+    layer.line(f"    of.channel += expert * {outputs};")
+    window = "x0" if step.attributes["shared"] else f"x0 + i * {length}"
+    if length % 4:
+        layer.need("copy")
+        layer.line(f"    trine_copy(scratch, {window}, {length});")
+        window = "scratch"
+    layer.line(f"    trine_one_window({window}, y + i * {outputs}, &of);")
+    layer.line("}")
+
+
+def expert_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
+    """A vector whose length is no multiple of 4 is copied, so that a kernel never reads past it."""
     length = step.constants["weight"].shape[1]
-    if program.tensors[step.inputs[0]].size == length:
-        return 0 if length % 4 == 0 else padded(length)
-    return (6 if schedule.wide else 2) * padded(length)
+    return 0 if length % 4 == 0 else padded(length)
 
 
 def matmul_layer(layer: LayerWriter, step: Step) -> None:

@@ -27,7 +27,7 @@ def is_alias(laid_out: LaidOut, step: Step) -> bool:
 def copy_line(layer: LayerWriter, step: Step) -> None:
     """A plain copy, for an alias whose two ends are both the caller's."""
     layer.need("copy")
-    layer.line(f"trine_copy(y, x0, {layer.tensor(step.output).size});")
+    layer.line(f"trine_copy((int8_t *)y, (const int8_t *)x0, {layer.tensor(step.output).bytes});")
 
 
 def reshape_layer(layer: LayerWriter, step: Step) -> None:

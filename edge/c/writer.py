@@ -12,13 +12,23 @@ import numpy as np
 
 from trine.compilers.graph import Array, Shape
 from trine.edge.c.layout import LaidOut
+from trine.edge.c.literals import c_literal
 from trine.edge.c.schedule import Schedule
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 from trine.edge.requantize import Requantizer
 
-KERNEL_ORDER = ("common", "copy", "tflite", "linear", "conv", "depthwise", "pool", "elementwise", "softmax")
-C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t"}
+KERNEL_ORDER = (
+    "common", "copy", "tflite", "linear", "packed", "conv", "packed_conv", "conv_transpose", "depthwise", "pool",
+    "elementwise", "sums", "softmax", "normalise", "indices", "recurrent", "trees",
+    "float_math", "float_linear", "float_normalise", "float_transposed", "float_recurrent",
+)  # fmt: skip
+C_TYPES = {
+    "int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t",
+    "uint32": "uint32_t", "int64": "int64_t", "uint64": "uint64_t", "bool": "uint8_t", "float32": "float",
+    "float64": "double",
+}  # fmt: skip
 VALUES_PER_LINE = 20
+BY_FLOAT = 32  # TRINE_BY_FLOAT of kernels/common.c
 
 
 def identifier(text: str) -> str:
@@ -34,7 +44,7 @@ def kernel_text(name: str) -> str:
 
 def c_values(array: Array) -> str:
     """The elements of an array as C initialisers, wrapped."""
-    flat = [str(int(v)) for v in array.ravel()]
+    flat = [c_literal(v) for v in array.ravel()]
     lines = [", ".join(flat[i : i + VALUES_PER_LINE]) for i in range(0, len(flat), VALUES_PER_LINE)]
     return "{\n    " + ",\n    ".join(lines) + "\n}"
 
@@ -92,6 +102,10 @@ class LayerWriter:
         """Shape of a tensor as it lies in memory, in the layout of the step's output."""
         return self.source.laid_out.stored_beside(name, self.step.output)
 
+    def kind(self, name: str) -> str:
+        """C type of a tensor's elements."""
+        return C_TYPES[self.tensor(name).dtype]
+
     def need(self, *kernels: str) -> None:
         """Ask for kernel files."""
         self.source.needed.update(kernels)
@@ -112,13 +126,17 @@ class LayerWriter:
         """The `trine_channel` entries of a layer: bias, multiplier, addend, shift."""
         exact = requantizer.rule != "tflite"
         count = len(bias)
-        entries = zip(
-            np.asarray(bias, np.int64),
-            np.broadcast_to(requantizer.multiplier, (count,)),
-            np.broadcast_to(requantizer.addend if exact else np.int32(requantizer.zero_point), (count,)),
-            np.broadcast_to(requantizer.shift, (count,)),
-            strict=True,
-        )
+        columns = [
+            requantizer.multiplier,
+            requantizer.addend if exact else np.int32(requantizer.zero_point),
+            requantizer.shift,
+        ]
+        if requantizer.by_float is not None:
+            ratio = (requantizer.ratio / np.float32(2.0**requantizer.left)).astype(np.float32)
+            floats = (ratio.view(np.int32), np.int32(requantizer.zero_point), np.int32(BY_FLOAT))
+            columns = [np.where(requantizer.by_float, f, c) for f, c in zip(floats, columns, strict=True)]
+        columns = [np.broadcast_to(column, (count,)) for column in columns]
+        entries = zip(np.asarray(bias, np.int64), *columns, strict=True)
         rows = ["{" + ", ".join(str(int(v)) for v in entry) + "}" for entry in entries]
         text = "{" + ",\n    ".join(rows) + "}"
         return self.structure("trine_channel", "channels", text)

@@ -61,9 +61,31 @@ TRINE_INLINE int32_t trine_clamp(int32_t q, int32_t low, int32_t high)
     return q > high ? high : q;
 }
 
+#if TRINE_FLOAT_CHANNELS
+#define TRINE_BY_FLOAT 32 /* a shift no integer rule has: `multiplier` holds the bits of a float */
+
+/* Nearest whole number, half to even; beyond +-1000 it saturates anyway. Adding 1.5 * 2^23 rounds. */
+TRINE_INLINE int32_t trine_nearest(float x)
+{
+    x = x < -1000.0f ? -1000.0f : x > 1000.0f ? 1000.0f : x;
+    return (int32_t)((x + 12582912.0f) - 12582912.0f);
+}
+
+TRINE_INLINE float trine_ratio_of(int32_t bits)
+{
+    union { int32_t bits; float value; } both;
+    both.bits = bits;
+    return both.value;
+}
+#endif
+
 /* One shift rounds; the compiler of this file proved it equal to the float rule on every sum that can occur. */
 TRINE_INLINE int8_t trine_requantize(int32_t sum, const trine_channel *c, int32_t low, int32_t high)
 {
+#if TRINE_FLOAT_CHANNELS
+    if (c->shift == TRINE_BY_FLOAT)
+        return (int8_t)trine_clamp(trine_nearest((float)sum * trine_ratio_of(c->multiplier)) + c->addend, low, high);
+#endif
     return (int8_t)trine_clamp((trine_high(sum, c->multiplier) + c->addend) >> c->shift, low, high);
 }
 

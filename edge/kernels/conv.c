@@ -47,26 +47,35 @@ static const int8_t *trine_window(const int8_t *x, int32_t oy, int32_t ox, int8_
     return scratch;
 }
 
+typedef void trine_pair(const int8_t *x0, const int8_t *x1, int8_t *y0, int8_t *y1, int8_t *expanded,
+                        const trine_linear *p);
+
+/* All windows of one group, two at a time, through `run`. */
+TRINE_INLINE void trine_windows(const int8_t *x, int8_t *out, int8_t *scratch, const trine_shape *s,
+                                const trine_linear *p, trine_pair *run)
+{
+    int32_t oy = 0, ox = 0;
+    for (int32_t left = s->out_h * s->out_w; left > 0; left -= 2) {
+        const int8_t *x0 = trine_window(x, oy, ox, scratch, s, p->row), *x1 = x0;
+        int8_t *out1 = out;
+        if (++ox == s->out_w)
+            ox = 0, oy++;
+        if (left > 1) {
+            x1 = trine_window(x, oy, ox, scratch + p->row, s, p->row);
+            out1 = out + s->out_channels;
+            if (++ox == s->out_w)
+                ox = 0, oy++;
+        }
+        run(x0, x1, out, out1, scratch + 2 * p->row, p);
+        out += 2 * s->out_channels;
+    }
+}
+
 TRINE_MAYBE_UNUSED static void trine_conv(const int8_t *x, int8_t *y, int8_t *scratch, const trine_shape *s,
                                           trine_linear p)
 {
     for (int32_t group = 0; group < s->groups; group++) {
-        int8_t *out = y + group * p.outputs;
-        int32_t oy = 0, ox = 0;
-        for (int32_t left = s->out_h * s->out_w; left > 0; left -= 2) {
-            const int8_t *x0 = trine_window(x, oy, ox, scratch, s, p.row), *x1 = x0;
-            int8_t *out1 = out;
-            if (++ox == s->out_w)
-                ox = 0, oy++;
-            if (left > 1) {
-                x1 = trine_window(x, oy, ox, scratch + p.row, s, p.row);
-                out1 = out + s->out_channels;
-                if (++ox == s->out_w)
-                    ox = 0, oy++;
-            }
-            trine_two_windows(x0, x1, out, out1, scratch + 2 * p.row, &p);
-            out += 2 * s->out_channels;
-        }
+        trine_windows(x, y + group * p.outputs, scratch, s, &p, trine_two_windows);
         x += s->inputs;
         p.weight += (p.outputs + (p.outputs & 1)) * p.row;
         p.channel += p.outputs;

@@ -1,4 +1,4 @@
-TRINE_MAYBE_UNUSED static void trine_copy(int8_t *to, const int8_t *from, int32_t n)
+TRINE_MAYBE_UNUSED TRINE_NOINLINE static void trine_copy(int8_t *to, const int8_t *from, int32_t n)
 {
 #if defined(TRINE_UNALIGNED)
     for (; n >= 4; n -= 4, to += 4, from += 4)
@@ -12,7 +12,7 @@ TRINE_MAYBE_UNUSED static void trine_copy(int8_t *to, const int8_t *from, int32_
         *to++ = *from++;
 }
 
-TRINE_MAYBE_UNUSED static void trine_fill(int8_t *to, int32_t value, int32_t n)
+TRINE_MAYBE_UNUSED TRINE_NOINLINE static void trine_fill(int8_t *to, int32_t value, int32_t n)
 {
 #if defined(TRINE_UNALIGNED)
     for (uint32_t word = (uint32_t)(uint8_t)value * 0x01010101u; n >= 4; n -= 4, to += 4)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from trine.compilers.graph import Node
-from trine.edge.program import Int8, IntegerProgram, Step
+from trine.compilers.graph import Array, Node
+from trine.edge.program import IntegerProgram, Step
 
 if TYPE_CHECKING:
     from trine.edge.c.schedule import Schedule
@@ -34,23 +34,31 @@ def no_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
 class Kernel:
     """One integer kernel.
 
-    ops: operators of `Graph` it serves. lower(lowering, node) -> Step. run(program, step, inputs [n,
-    *shape]) -> int8.
+    ops: operators of `Graph` it serves. lower(lowering, node) -> one Step or several. run(program, step, inputs [n,
+    *shape]) -> the output, or a list of them where the step has several.
     qdq(writer, step) appends ONNX nodes. c(layer, step) appends the statements of the layer's C function.
     scratch(program, step, schedule) -> bytes of working memory the C needs.
     layout: how the C wants its tensors: "last" (channels last), "row" (ONNX order), "any" (all alike).
-    in_place: the output may overwrite the first input where it dies (element by element kernels).
+    in_place: the output may overwrite the first input where it dies (element by element kernels); or asks the step.
+    floats: it reads and writes float32 as it is (trees compare features by their bits, without arithmetic).
+    apart: output steps by which onnxruntime, which computes this in float32, may differ.
     """
 
     name: str
     ops: tuple[str, ...]
-    lower: Callable[[Lowering, Node], Step]
-    run: Callable[[IntegerProgram, Step, Sequence[Int8]], Int8]
+    lower: Callable[[Lowering, Node], Step | tuple[Step, ...]]
+    run: Callable[[IntegerProgram, Step, Sequence[Array]], Any]
     qdq: Callable[[QdqWriter, Step], None]
     c: Callable[[LayerWriter, Step], None]
     layout: str = "any"
-    in_place: bool = False
+    in_place: bool | Callable[[Step], bool] = False
     scratch: Callable[[IntegerProgram, Step, Schedule], int] = no_scratch
+    apart: int = 0
+    floats: bool = False
+
+    def overwrites(self, step: Step) -> bool:
+        """Whether a step's output may overwrite its first input."""
+        return self.in_place(step) if callable(self.in_place) else self.in_place
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Add of two int8 tensors, or of one and a constant, in integers.
+"""Add or Sub of two int8 tensors, or of one and a constant, in integers; Sub adds a b of negative scale.
 
 q = (a' * ma + b' * mb + half) >> shift, plus the zero point, saturated; a' and b' less their zero points.
 Equal to rounding (a' * sa + b' * sb) / sy on all 65,536 pairs: checked when compiling, the output scale
@@ -10,6 +10,7 @@ A scalar constant makes a table; another is quantised as a tensor of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trine.compilers.graph import Node
+from trine.edge.c.elementwise import IN_FLOAT as BY_FLOAT
 from trine.edge.c.elementwise import binary_layer
-from trine.edge.lower import TIE_MARGINS, Lowering, clear_of_ties, parameters_of
+from trine.edge.lower import IN_FLOAT, TIE_MARGINS, Lowering, clear_of_ties, parameters_of
 from trine.edge.operators import Kernel
-from trine.edge.operators.table import table_of
+from trine.edge.operators.table import Function, table_of
 from trine.edge.program import QMAX, QMIN, Int8, IntegerProgram, QuantizedTensor, Step
 from trine.edge.qdq import QdqWriter
 
@@ -44,12 +46,15 @@ def operands(
         if not lowering.is_constant(name):
             tensors.append(lowering.tensors[name])
             continue
-        value = lowering.graph.constants[name]
+        value, stored = lowering.graph.constants[name], lowering.graph.stored.get(name)
         shape = lowering.graph.tensors[node.outputs[0]].shape
         value = np.broadcast_to(
             value.reshape(value.shape[-len(shape) :] if value.ndim > len(shape) else value.shape), shape
         )
         scale, zero_point = parameters_of(float(value.min()), float(value.max()))
+        if stored is not None and stored.axis is None and stored.integers.dtype.itemsize == 1:
+            scale = np.float32(stored.scale[0])
+            zero_point = int(stored.zero_point[0]) - 128 * (stored.integers.dtype == np.uint8)
         tensors.append(QuantizedTensor(name, shape, scale, zero_point))
         constants["constant"], place = tensors[-1].quantize(value), i
     a, b = tensors
@@ -62,12 +67,18 @@ def operands(
 
 
 def lower_scalar(lowering: Lowering, node: Node, scalar: np.float32) -> Step:
-    """Add or Mul with one number: a table."""
+    """Add, Sub or Mul with one number: a table."""
     x = next(lowering.tensors[name] for name in node.inputs if not lowering.is_constant(name))
     y = lowering.add_ranged(lowering.output_name(node))
     low, high = lowering.bounds(node, y)
-    table = table_of((lambda v: v + scalar) if node.op == "Add" else (lambda v: v * scalar), x, y)
-    attributes = {"op": node.op, "scalar": scalar}
+    place = int(lowering.is_constant(node.inputs[1]))
+    functions: dict[str, Function] = {
+        "Add": lambda v: v + scalar,
+        "Sub": (lambda v: v - scalar) if place else (lambda v: scalar - v),
+        "Mul": lambda v: v * scalar,
+    }
+    table = table_of(functions[node.op], x, y)
+    attributes = {"op": node.op, "scalar": scalar, "place": place}
     return Step("table", node.name, (x.name,), y.name, {"table": np.clip(table, low, high)}, attributes)
 
 
@@ -82,8 +93,8 @@ def scalar_operand(lowering: Lowering, node: Node) -> np.float32 | None:
 def wide_parameters(a: QuantizedTensor, b: QuantizedTensor, y: QuantizedTensor) -> dict[str, int]:
     """Multipliers and shift for the ratios a / y and b / y of a 64-bit sum."""
     ratios = [float(t.scale) / float(y.scale) for t in (a, b)]
-    shift = min(int(SUM_BITS - 9 - np.ceil(np.log2(max(ratios)))), 40)
-    longest = max(round(r * 2.0**shift).bit_length() for r in ratios)
+    shift = min(int(SUM_BITS - 9 - np.ceil(np.log2(max(map(abs, ratios))))), 40)
+    longest = max(abs(round(r * 2.0**shift)).bit_length() for r in ratios)
     shift -= max(longest - 31, 0)
     return {
         "ma": round(ratios[0] * 2.0**shift),
@@ -97,10 +108,10 @@ def narrow_parameters(a: QuantizedTensor, b: QuantizedTensor, y: QuantizedTensor
     """Multipliers and the greatest shift with which the sum, half and zero point included, stays inside 32
     bits."""
     ratios = [float(t.scale) / float(y.scale) for t in (a, b)]
-    reach = sum(max(127 - t.zero_point, t.zero_point + 128) * r for t, r in zip((a, b), ratios, strict=True))
+    reach = sum(max(127 - t.zero_point, t.zero_point + 128) * abs(r) for t, r in zip((a, b), ratios, strict=True))
     shift = int(np.floor(np.log2((2.0**31 - 2**24) / (reach + abs(y.zero_point) + 1))))
     shift = max(
-        min(shift, int(np.floor(23 - np.log2(max(ratios)))), 30), 1
+        min(shift, int(np.floor(23 - np.log2(max(map(abs, ratios))))), 30), 1
     )  # 128 * multiplier stays inside too
     return {
         "ma": round(ratios[0] * 2.0**shift),
@@ -120,11 +131,15 @@ def lower(lowering: Lowering, node: Node) -> Step:
     if scalar is not None:
         return lower_scalar(lowering, node, scalar)
     (a, b), constants, sides = operands(lowering, node)
-
+    if node.op == "Sub":
+        b = replace(b, scale=-b.scale)
+        sides["b"] = (b.scale, b.zero_point)
     left, right = EVERY[:, None] - a.zero_point, EVERY[None, :] - b.zero_point
     as_float = left.astype(np.float32) * a.scale + right.astype(np.float32) * b.scale
 
     def make_with(parameters: Parameters, output: QuantizedTensor, margin: float) -> dict[str, int] | None:
+        if margin == IN_FLOAT:
+            return {"ma": 0, "mb": 0, "shift": 1, "wide": BY_FLOAT} if parameters is wide_parameters else None
         p = parameters(a, b, output)
         by_float = np.clip(np.rint(as_float / output.scale) + output.zero_point, QMIN, QMAX)
         by_integer = np.clip(add_rule(left, right, p) + output.zero_point, QMIN, QMAX)
@@ -140,8 +155,9 @@ def lower(lowering: Lowering, node: Node) -> Step:
     low, high = lowering.bounds(node, y)
     inputs = tuple(name for name in node.inputs[:2] if not lowering.is_constant(name))
     return Step(
-        "add", node.name, inputs, y.name, constants, {**parameters, **sides, "low": low, "high": high}
-    )
+        "add", node.name, inputs, y.name, constants,
+        {"op": node.op, **parameters, **sides, "low": low, "high": high},
+    )  # fmt: skip
 
 
 def sides_of(step: Step, inputs: Sequence[Int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -159,6 +175,12 @@ def sides_of(step: Step, inputs: Sequence[Int8]) -> tuple[NDArray[np.int64], NDA
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     a, b = sides_of(step, inputs)
     p = step.attributes
+    if p["wide"] == BY_FLOAT:
+        scales = [np.float32(s) for s in (p["a"][0], p["b"][0], program.tensors[step.output].scale)]
+        real = (a.astype(np.float32) * scales[0] + b.astype(np.float32) * scales[1]) / scales[2]
+        return np.clip(np.rint(real) + program.tensors[step.output].zero_point, p["low"], p["high"]).astype(
+            np.int8
+        )
     q = (
         add_rule(a, b, {name: p[name] for name in ("ma", "mb", "shift")})
         + program.tensors[step.output].zero_point
@@ -167,7 +189,7 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:
-    writer.output(step, writer.node("Add", writer.binary_inputs(step)))
+    writer.output(step, writer.node(step.attributes["op"], writer.binary_inputs(step)))
 
 
-KERNEL = Kernel("add", ("Add",), lower, run, qdq, binary_layer, in_place=True)
+KERNEL = Kernel("add", ("Add", "Sub"), lower, run, qdq, binary_layer, in_place=True)

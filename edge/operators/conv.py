@@ -14,10 +14,13 @@ import numpy as np
 from trine.compilers.graph import Array, Node
 from trine.compilers.operators.conv import convolve, pad_spatial
 from trine.edge.c.linear import conv_layer, conv_scratch
-from trine.edge.lower import Lowering, linear_sum_bounds, quantize_linear
+from trine.edge.lowbit import RAISED
+from trine.edge.lower import LARGEST_SUM, Lowering, linear_sum_bounds, quantize_linear, stored_linear
 from trine.edge.operators import Kernel
 from trine.edge.program import Int8, IntegerProgram, Step
 from trine.edge.qdq import QdqWriter
+
+PACKABLE = frozenset({"conv", "dense"})  # kernels whose weights may have 4 or 2 bits
 
 
 def exact_float(largest: int) -> type[np.floating[Any]]:
@@ -30,11 +33,29 @@ def lower_linear(
     lowering: Lowering, node: Node, kernel: str, weight: Array, attributes: dict[str, Any]
 ) -> Step:
     """A layer with constant weights [channels, ...] and an optional constant bias, the third input."""
-    graph = lowering.graph
+    bias = lowering.graph.constants[node.inputs[2]] if len(node.inputs) > 2 else None
+    return lower_channels(lowering, node, kernel, (weight, bias), node.inputs[1:3], attributes)
+
+
+def lower_channels(
+    lowering: Lowering,
+    node: Node,
+    kernel: str,
+    real: tuple[Array, Array | None],
+    names: Sequence[str],
+    attributes: dict[str, Any],
+) -> Step:
+    """A layer with weights [channels, ...] and a bias [channels] or None; names: of both constants."""
     x = lowering.tensors[node.inputs[0]]
     y = lowering.add_ranged(lowering.output_name(node))
-    bias = graph.constants[node.inputs[2]] if len(node.inputs) > 2 else None
-    q, sums, scale = quantize_linear(weight, bias, x.scale, lowering.weight_clip.get(node.inputs[1]))
+    stored = [lowering.graph.stored.get(name) for name in names]
+    asked = kernel in PACKABLE and stored[0] is None
+    bits = lowering.weight_bits.get(names[0], 8) if asked else 8
+    if stored[0] is not None:
+        q, sums, scale = stored_linear(stored[0], stored[1] if len(stored) > 1 else None, *real, x.scale)
+    else:
+        q, sums, scale = quantize_linear(*real, x.scale, lowering.weight_clip.get(names[0]), bits)
+        refuse_raised(node, q, bits)
     bounds = linear_sum_bounds(q, sums, x.zero_point)
     requantizer, scale = lowering.requantizer(node, x.scale, scale, y, bounds)
     largest = int(
@@ -47,9 +68,16 @@ def lower_linear(
     return Step(
         kernel, node.name, (x.name,), y.name,
         {"weight": q, "bias": sums.astype(np.int32), "weight_scale": scale},
-        {**attributes, "largest_sum": largest},
+        {**attributes, "largest_sum": largest, **({} if bits == 8 else {"weight_bits": bits})},
         requantizer,
     )  # fmt: skip
+
+
+def refuse_raised(node: Node, codes: Array, bits: int) -> None:
+    """Raise ValueError where the sums of low-bit weights, raised as the DSP kernels have them, could leave int32."""
+    rows = np.abs(codes.astype(np.int64)).reshape(len(codes), -1)
+    if bits != 8 and 128 * RAISED[bits] * int(rows.sum(1).max(initial=0)) > LARGEST_SUM:
+        raise ValueError(f"{node.name}: too many weights a channel for {bits} bits; leave it at 8")
 
 
 def lower(lowering: Lowering, node: Node) -> Step:

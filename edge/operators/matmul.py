@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Array, Node
 from trine.edge.c.linear import matmul_layer
-from trine.edge.lower import LARGEST_SUM, SMALLEST_SCALE, Lowering
+from trine.edge.lower import IN_FLOAT, LARGEST_SUM, SMALLEST_SCALE, Lowering
 from trine.edge.operators import Kernel
 from trine.edge.program import Int8, IntegerProgram, QuantizedTensor, Step
 from trine.edge.qdq import QdqWriter
@@ -53,6 +53,8 @@ def lower_general(lowering: Lowering, node: Node) -> Step:
     def make(output: QuantizedTensor, margin: float) -> Requantizer | None:
         ratio = np.array([np.float32(a.scale * b.scale) / output.scale], np.float32)
         made = make_requantizer(ratio, -limit, limit, output.zero_point, lowering.bounds(node, output))
+        if margin == IN_FLOAT:
+            return made.in_float(np.ones(1, bool))
         return made if equal_on_range(made, -limit, limit).all() else None
 
     requantizer, y = lowering.nudge_output(node, make)

@@ -17,7 +17,7 @@ from trine.compilers.onnx_writer import spell
 from trine.compilers.operators.averagepool import divisors
 from trine.compilers.operators.maxpool import pool_windows
 from trine.edge.c.pool import mean_layer
-from trine.edge.lower import Lowering, clear_of_ties
+from trine.edge.lower import IN_FLOAT, Lowering, clear_of_ties
 from trine.edge.operators import Kernel
 from trine.edge.program import Int8, IntegerProgram, QuantizedTensor, Step
 from trine.edge.qdq import OPSET, QdqWriter
@@ -87,6 +87,8 @@ def certified_mean(
     def make(output: QuantizedTensor, margin: float) -> Requantizer | None:
         ratio = (x.scale / (output.scale * n.astype(np.float32))).astype(np.float32)
         made = make_requantizer(ratio, low, high, output.zero_point, lowering.bounds(node, output))
+        if margin == IN_FLOAT:
+            return made.in_float(~equal_on_range(made, low, high))
         for count, least, greatest in zip(n[occur], low[occur], high[occur], strict=True):
             sums = np.arange(least, greatest + 1) if greatest - least < MOST_SUMS else np.empty(0)
             if not clear_of_ties(sums * (float(x.scale) / float(output.scale) / count), margin):

@@ -12,7 +12,7 @@ import numpy as np
 
 from trine.compilers.graph import Node
 from trine.edge.c.elementwise import binary_layer
-from trine.edge.lower import Lowering, clear_of_ties
+from trine.edge.lower import IN_FLOAT, Lowering, clear_of_ties
 from trine.edge.operators import Kernel
 from trine.edge.operators.add import EVERY, lower_scalar, operands, scalar_operand, sides_of
 from trine.edge.program import Int8, IntegerProgram, QuantizedTensor, Step
@@ -38,6 +38,8 @@ def lower(lowering: Lowering, node: Node) -> Step:
             by_float, made.apply(products)
         )
         real = products.astype(np.float64) * (float(a.scale) * float(b.scale) / float(output.scale))
+        if margin == IN_FLOAT:
+            return made.in_float(np.ones(1, bool))
         return made if exact and clear_of_ties(real, margin) else None
 
     requantizer, y = lowering.nudge_output(node, make)

@@ -54,4 +54,4 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     writer.output(step, writer.node("Softmax", [x], axis=axis + 1))
 
 
-KERNEL = Kernel("softmax", ("Softmax",), lower, run, qdq, softmax_layer, layout="row", in_place=True)
+KERNEL = Kernel("softmax", ("Softmax",), lower, run, qdq, softmax_layer, layout="row", in_place=True, apart=1)

@@ -1,45 +1,77 @@
 """Functions of one value as tables: an int8 input has 256 values, so 256 int8 answers are the whole function.
 
-Relu, Clip, Sigmoid, Tanh, Identity; also Add and Mul with a scalar constant, and plain rescaling.
+All unary operators; also Add, Sub, Mul, Div, Pow, Min, Max with a scalar constant, PRelu with one slope, and plain
+rescaling. An answer that is no number counts as 0; infinities saturate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trine.compilers.graph import Node
+from trine.compilers.graph import Array, Node
+from trine.compilers.onnx_writer import spelled
+from trine.compilers.operators import operators
 from trine.edge.c.elementwise import table_layer
-from trine.edge.lower import FORCED, Lowering, activation_bounds
+from trine.edge.lower import FORCED, Lowering, activation_bounds, clear_of_ties
 from trine.edge.operators import Kernel
 from trine.edge.program import QMAX, QMIN, Int8, IntegerProgram, QuantizedTensor, Step
-from trine.edge.qdq import QdqWriter
+from trine.edge.qdq import OPSET, QdqWriter
 
 Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+EVERY = np.arange(QMIN, QMAX + 1).astype(np.int8)
+UNARY = (
+    "Abs", "Ceil", "Celu", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log",
+    "Mish", "Neg", "Reciprocal", "Round", "Selu", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Swish",
+    "ThresholdedRelu",
+)  # fmt: skip
 
 
 def function_of(node: Node) -> Function:
-    """The real function of a node with one activation input, float32 -> float32."""
+    """The real function of a node with one activation input, float32 -> float32; computed in float64."""
     if node.op in ("Relu", "Clip"):
         low, high = activation_bounds(node)
         return lambda x: np.clip(x, np.float32(low), np.float32(high))
     if node.op == "Sigmoid":
         return lambda x: (1.0 / (1.0 + np.exp(-x.astype(np.float64)))).astype(np.float32)
-    return lambda x: np.tanh(x.astype(np.float64)).astype(np.float32)
+    if node.op == "Tanh":
+        return lambda x: np.tanh(x.astype(np.float64)).astype(np.float32)
+    return lambda x: np.asarray(operators()[node.op].run(node, [x.astype(np.float64)])[0], np.float32)
 
 
 def table_of(function: Function, x: QuantizedTensor, y: QuantizedTensor) -> NDArray[np.int8]:
     """table[q + 128] = quantise(function(dequantise(q)))."""
-    every = np.arange(QMIN, QMAX + 1).astype(np.int8)
-    return y.quantize(function(x.dequantize(every)))
+    real = function(x.dequantize(EVERY))
+    return np.asarray(y.quantize(np.where(np.isnan(real), np.float32(0), real)), np.int8)
+
+
+def nudged_table(lowering: Lowering, node: Node, x: QuantizedTensor, function: Function) -> Step:
+    """A table whose entries lie clear of ties, so that onnxruntime's float32 functions round alike.
+
+    Its output's scale moves for it a little; where no move helps it stays.
+    """
+    real = function(x.dequantize(EVERY)).astype(np.float64)
+
+    def make(output: QuantizedTensor, margin: float) -> NDArray[np.int8] | None:
+        low, high = lowering.bounds(node, output)
+        found = np.clip(table_of(function, x, output), low, high).astype(np.int8)
+        clear = clear_of_ties(real[np.isfinite(real)] / float(output.scale), margin)
+        return found if clear else None
+
+    table, y = lowering.nudge_output(node, make)
+    attributes = {"op": node.op, "of": dict(node.attributes), "nan": bool(np.isnan(real).any())}
+    return Step("table", node.name, (x.name,), y.name, {"table": table}, attributes)
 
 
 def lower(lowering: Lowering, node: Node) -> Step:
     x = lowering.tensors[node.inputs[0]]
     name = node.outputs[0]
-    if node.op in FORCED:
+    if node.op in UNARY:
+        return nudged_table(lowering, node, x, function_of(node))
+    if node.op in FORCED and name not in lowering.stated:
         y = lowering.add_tensor(name, lowering.graph.tensors[name].shape, *FORCED[node.op])
     else:
         y = lowering.add_ranged(name)
@@ -50,19 +82,55 @@ def lower(lowering: Lowering, node: Node) -> Step:
     )  # fmt: skip
 
 
+def scalar_of(lowering: Lowering, node: Node) -> tuple[int, Array] | None:
+    """Which of two operands is a constant of a single number, and that number; None where there is none."""
+    for place, name in enumerate(node.inputs[:2]):
+        if lowering.is_constant(name) and lowering.graph.constants[name].size == 1:
+            return place, lowering.graph.constants[name].reshape(())
+    return None
+
+
+def lower_scalar(lowering: Lowering, node: Node, place: int, scalar: Array) -> Step:
+    """An operator on one activation and one number: a table."""
+    x = lowering.tensors[node.inputs[1 - place]]
+    run, plain = operators()[node.op].run, replace(node, attributes={})
+
+    def function(v: NDArray[np.float32]) -> NDArray[np.float32]:
+        both = [v.astype(np.float64), scalar.astype(np.float64)]
+        return np.asarray(run(plain, both[::-1] if place == 0 else both)[0], np.float32)
+
+    step = nudged_table(lowering, node, x, function)
+    nan = step.attributes["nan"]
+    return replace(step, attributes={"op": node.op, "scalar": scalar[()], "place": place, "nan": nan})
+
+
+def zero_for_nan(writer: QdqWriter, real: str) -> str:
+    """A float value with 0 where it is no number."""
+    broken = writer.node("IsNaN", [real])
+    return writer.node("Where", [broken, writer.constant(np.array(0, np.float32)), real])
+
+
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     return np.asarray(step.constants["table"][inputs[0].astype(np.int16) - QMIN])
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:
-    x, op = writer.value(step.inputs[0]), step.attributes["op"]
-    if op == "Clip":
-        x = writer.clip(x, step.attributes["min"], step.attributes["max"])
-    elif op in ("Add", "Mul"):
-        x = writer.node(op, [x, writer.constant(step.attributes["scalar"])])
+    x, a = writer.value(step.inputs[0]), step.attributes
+    if "scalar" in a:
+        both = [x, writer.constant(np.asarray(a["scalar"]))]
+        real = writer.node(a["op"], both[::-1] if a.get("place") == 0 else both)
+    elif a["op"] == "Clip":
+        real = writer.clip(x, a["min"], a["max"])
+    elif "of" in a:
+        real = f"{step.name}_real"
+        node = Node(a["op"], step.name, step.inputs, (real,), a["of"])
+        writer.spell(replace(step, constants={}), spelled(node, OPSET))
     else:
-        x = writer.node(op, [x])
-    writer.output(step, x)
+        real = writer.node(a["op"], [x])
+    writer.output(step, zero_for_nan(writer, real) if a.get("nan") else real)
 
 
-KERNEL = Kernel("table", ("Relu", "Clip", "Sigmoid", "Tanh"), lower, run, qdq, table_layer, in_place=True)
+KERNEL = Kernel(
+    "table", ("Relu", "Clip", "Sigmoid", "Tanh", *UNARY), lower, run, qdq, table_layer, in_place=True,
+    apart=1,
+)  # fmt: skip

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Array, Graph, Node
 from trine.edge.program import IntegerProgram
-from trine.edge.quantize.layers import Clips, rounded_weights
 from trine.edge.quantize.replay import Reference, evaluate, fake_quantize
 
 
@@ -36,15 +35,14 @@ def with_biases(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(nodes), constants=constants)
 
 
-def correct_biases(reference: Reference, program: IntegerProgram, clips: Clips) -> Graph:
+def correct_biases(reference: Reference, program: IntegerProgram, weights: Mapping[str, Array]) -> Graph:
     """The float network with corrected biases, to be lowered with the same ranges as `program`.
 
     The quantised means are those of the program's arithmetic without its last rounding: its int8 inputs and
-    weights, dequantised, through the float operator. A bias that two layers share is left alone.
+    weights, dequantised (`rounded_weights`), through the float operator. A bias that two layers share is left alone.
     """
     graph = with_biases(reference.graph)
     shared = {name for name, readers in graph.consumers().items() if len(readers) > 1}
-    weights = rounded_weights(graph, clips)
     values: dict[str, Array] = {
         name: fake_quantize(program.tensors[name], x) for name, x in reference.samples.items()
     }

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trine.edge.lowbit import WeightBits
 from trine.edge.lower import parameters_of
 from trine.edge.program import QuantizedTensor
 from trine.edge.quantize.histogram import Histogram
-from trine.edge.quantize.layers import by_channel, least_error_clip, rounded_weight, weighted
+from trine.edge.quantize.layers import EIGHT, by_channel, least_error_clip, rounded_weight, weighted
 from trine.edge.quantize.ranges import Range, candidates
 from trine.edge.quantize.replay import Reference, decibels, fake_quantize
 from trine.edge.quantize.samples import Progress, silent
@@ -67,11 +68,13 @@ class WeightChoice:
     mse_db: float
 
 
-def choose_weight_clips(reference: Reference) -> dict[str, WeightChoice]:
-    """For each weight: its channels' maxima, or the maxima of least squared rounding error."""
+def choose_weight_clips(reference: Reference, bits: WeightBits = EIGHT) -> dict[str, WeightChoice]:
+    """For each weight of 8 bits: its channels' maxima, or the maxima of least squared rounding error."""
     chosen = {}
     for node in weighted(reference.graph):
         name = node.inputs[1]
+        if bits.get(name, 8) != 8:
+            continue
         weight = reference.graph.constants[name]
         clip = least_error_clip(np.ascontiguousarray(by_channel(node, weight)))
         whole = reference.noise_with({name: rounded_weight(node, weight)})

@@ -2,8 +2,9 @@
 
 Order, as in the standard post-training pipeline of Nagel et al. 2021 (arXiv 2106.08295) but with the ranges
 chosen before the biases are corrected, because the correction needs them: equalise, choose activation ranges,
-clip weights, correct biases. Whether one helps is measured on the *integer program's* output (before a
-closing Softmax or Sigmoid, see `scored`), on examples it was not derived from.
+clip weights, recover what weights of fewer than 8 bits lost (sequential MSE, AdaRound), correct biases. Whether one
+helps is measured on the *integer program's* output (before a closing Softmax or Sigmoid, see `scored`), on examples
+it was not derived from.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trine.compilers.graph import Array, Graph
+from trine.compilers.recurrent import watched
 from trine.devices.errors import InputError
+from trine.edge.lowbit import WeightBits
 from trine.edge.lower import Lowered, lower, observed
 from trine.edge.program import IntegerProgram
-from trine.edge.quantize.bias import correct_biases
+from trine.edge.quantize.adaround import adaround
+from trine.edge.quantize.bias import correct_biases, with_biases
 from trine.edge.quantize.choose import Choice, WeightChoice, choose_ranges, choose_weight_clips
 from trine.edge.quantize.equalize import Equalized, equalize
 from trine.edge.quantize.histogram import SAMPLE, Extremes, extremes, histograms, outermost
+from trine.edge.quantize.layers import EIGHT, least_error_clips, rounded_weights
 from trine.edge.quantize.ranges import METHODS, Range
 from trine.edge.quantize.receipt import Findings, LayerReceipt, receipts
 from trine.edge.quantize.replay import Reference, decibels, output_noise, scored
@@ -31,6 +36,7 @@ from trine.edge.quantize.samples import (
     Batches,
     Progress,
     affordable,
+    every,
     gather,
     in_batches,
     joined,
@@ -38,9 +44,12 @@ from trine.edge.quantize.samples import (
     size_of,
     split,
 )
+from trine.edge.quantize.sequential import sequential_mse
 from trine.edge.requantize import Certificate
 
 CLOSE_LOOK = 256  # at most so many examples to derive refinements from, and as many held out
+DEEP_LOOK = 2048  # at most so many to round low-bit weights on, which fit what they are given closely
+DEEP_RUNS = 8  # runs of the network that rounding low-bit weights takes
 TRIALS = 6  # programs that are measured on the held-out examples
 CLEAR_GAIN_DB = 1.0  # a gain of one tensor's range, at the output, that is taken when not all gains add up
 BUDGET_MACS = 4e10  # for choosing ranges; a few seconds of one core
@@ -94,11 +103,21 @@ class Quantized:
 
 @dataclass(frozen=True)
 class Plan:
-    """A way to quantise: an equal float network, its activations' ranges, its weights' clips."""
+    """A way to quantise: an equal float network, its activations' ranges, its weights' clips and bits."""
 
     graph: Graph
     ranges: Mapping[str, Range]
     clips: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    bits: WeightBits = field(default_factory=dict)
+
+    def lower(self, requantize: str) -> Lowered:
+        """The integer program of this plan. Raises ValueError where sums or scales leave int32."""
+        return lower(self.graph, self.ranges, requantize, self.clips, weight_bits=self.bits)
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """Every weight as the plan rounds it."""
+        return rounded_weights(self.graph, self.clips, self.bits)
 
 
 @dataclass
@@ -117,14 +136,14 @@ class Trials:
     def start(plan: Plan, requantize: str, held: Mapping[str, Array]) -> Trials:
         """Lower the first plan and measure it."""
         exact = in_batches(plan.graph.run, held)
-        lowered = lower(plan.graph, plan.ranges, requantize, plan.clips)
+        lowered = plan.lower(requantize)
         noise = output_noise(exact, in_batches(lowered.program.run_float, held))
         return Trials(plan, lowered, noise, requantize, held, exact)
 
     def consider(self, name: str, plan: Plan, detail: str) -> bool:
         """Lower another plan and keep it if the integer program's output comes nearer to the float output."""
         try:
-            lowered = lower(plan.graph, plan.ranges, self.requantize, plan.clips)
+            lowered = plan.lower(self.requantize)
         except ValueError as error:  # the refinement asks for sums or scales that int32 cannot hold
             self.decisions.append(Decision(name, decibels(self.noise), -np.inf, False, f"{detail}; {error}"))
             return False
@@ -143,23 +162,30 @@ def quantize(
     requantize: str = "exact",
     progress: Progress | None = None,
     batch: int = 64,
+    weight_bits: WeightBits | None = None,
 ) -> Quantized:
     """Quantise a float network to int8 with calibration examples.
 
     requantize: "exact" (ONNX's float rule, integer rule proved equal) or "tflite". progress(stage, done,
-    total). batch: examples run at once; memory does not depend on how many examples there are. Deterministic.
+    total). batch: examples run at once; memory does not depend on how many examples there are. weight_bits: {weight
+    name: 8, 4 or 2}, 8 for all others. Deterministic.
     Raises InputError for calibration data that cannot be used, and for a layer whose sums leave int32.
     """
+    bits = {name: width for name, width in (weight_bits or EIGHT).items() if width != 8}
     report = progress or silent
+    graph = watched(graph)
     names = observed(graph)
     found = extremes(graph, names, examples, batch, report)
     close = affordable(graph, len(names) * len(METHODS), CLOSE_LOOK, BUDGET_MACS)
     judges = max(affordable(graph, TRIALS, CLOSE_LOOK, BUDGET_MACS), LEAST_HELD_OUT)
-    derive, held = split(gather(examples, batch, 2 * judges), close)
+    deep = max(affordable(graph, DEEP_RUNS, DEEP_LOOK, BUDGET_MACS), judges) if bits else judges
+    many, others = split(gather(examples, batch, 2 * deep), deep)
+    derive, held = every(many, close), every(others, judges)
     # Clipping harms rare examples, and an even spread of a large set hardly holds any: add the outermost.
     derive = joined(derive, outermost(found))
+    first = Plan(scored(graph), _minmax(found), least_error_clips(graph, bits), bits)
     try:
-        trials = Trials.start(Plan(scored(graph), _minmax(found)), requantize, held)
+        trials = Trials.start(first, requantize, held)
     except ValueError as error:
         raise InputError(f"cannot quantise {graph.name}: {error}") from error
     found = _try_equalization(trials, found)
@@ -167,10 +193,14 @@ def quantize(
     reference = Reference.of(equal, derive)
     choices = choose_ranges(reference, histograms(equal, found, examples, batch, report), report)
     methods = _try_ranges(trials, choices)
-    weights = choose_weight_clips(reference)
+    weights = choose_weight_clips(reference, bits)
     _try_clips(trials, weights)
+    if bits:
+        _recover(trials, Reference.of(with_biases(equal), many), report)
     _try_biases(trials, reference)
-    findings = Findings(reference, trials.lowered, choices, methods, weights, trials.plan.clips)
+    findings = Findings(
+        reference, trials.lowered, choices, methods, weights, trials.plan.clips, trials.plan.weights
+    )
     program = replace(trials.lowered.program, outputs=graph.outputs)
     return Quantized(
         program=program,
@@ -180,7 +210,7 @@ def quantize(
         graph=replace(trials.plan.graph, outputs=graph.outputs),
         scores_db=decibels(trials.noise),
         sqnr_db=decibels(output_noise(in_batches(graph.run, held), in_batches(program.run_float, held))),
-        notes=_notes(examples.count, size_of(derive), size_of(held)),
+        notes=_notes(examples.count, size_of(derive), size_of(held), size_of(many) if bits else 0),
     )
 
 
@@ -197,7 +227,8 @@ def _try_equalization(trials: Trials, found: dict[str, Extremes]) -> dict[str, E
         name: extreme.divided(equal.divisors[name]) if name in equal.divisors else extreme
         for name, extreme in found.items()
     }
-    plan = Plan(equal.graph, _minmax(moved))
+    bits = trials.plan.bits
+    plan = Plan(equal.graph, _minmax(moved), least_error_clips(equal.graph, bits), bits)
     detail = f"{len(equal.divisors)} activations rescaled, by up to {equal.spread:.3g} between channels"
     return moved if trials.consider("cross-layer equalisation", plan, detail) else found
 
@@ -222,26 +253,43 @@ def _try_clips(trials: Trials, weights: Mapping[str, WeightChoice]) -> None:
     clips = {name: choice.clip for name, choice in weights.items() if choice.clip is not None}
     if clips:
         detail = f"{len(clips)} of {len(weights)} layers by least squared error"
-        trials.consider("weight clipping", replace(trials.plan, clips=clips), detail)
+        plan = replace(trials.plan, clips={**trials.plan.clips, **clips})
+        trials.consider("weight clipping", plan, detail)
+
+
+def _recover(trials: Trials, reference: Reference, report: Progress) -> None:
+    """Find scales, then roundings, of the low-bit weights by their layers' output error."""
+    bits, chosen = trials.plan.bits, frozenset(trials.plan.bits)
+    detail = f"{len(chosen)} layers of fewer than 8 bits, on {size_of(reference.samples)} examples"
+    program, weights = trials.lowered.program, trials.plan.weights
+    graph, clips = sequential_mse(reference, program, weights, bits, chosen, report)
+    plan = replace(trials.plan, graph=graph, clips={**trials.plan.clips, **clips})
+    trials.consider("sequential MSE", plan, detail)
+    graph = adaround(
+        reference, trials.lowered.program, trials.plan.weights, trials.plan.clips, bits, chosen, report
+    )
+    trials.consider("AdaRound", replace(trials.plan, graph=graph), detail)
 
 
 def _try_biases(trials: Trials, reference: Reference) -> None:
     """Correct the biases if it helps."""
-    corrected = correct_biases(reference, trials.lowered.program, trials.plan.clips)
+    corrected = correct_biases(reference, trials.lowered.program, trials.plan.weights)
     before = reference.graph.constants
-    changed = [
-        n for n, x in corrected.constants.items() if n not in before or not np.array_equal(x, before[n])
-    ]
+    changed = {
+        n: x for n, x in corrected.constants.items() if n not in before or not np.array_equal(x, before[n])
+    }
     if changed:
-        plan = replace(trials.plan, graph=corrected)
+        plan = replace(trials.plan, graph=with_biases(trials.plan.graph).with_constants(changed))
         trials.consider("bias correction", plan, f"{len(changed)} layers' biases")
 
 
-def _notes(count: int, derived: int, held: int) -> tuple[str, ...]:
+def _notes(count: int, derived: int, held: int, rounded: int) -> tuple[str, ...]:
     """How the calibration examples were used, for the receipt."""
     which = "others" if count >= 2 * LEAST_HELD_OUT else f"all {held} of them, being too few to hold any back"
     counted = f"the least and greatest values are those of all {count} calibration examples"
     if count > SAMPLE:
         counted += f"; the histograms count {SAMPLE} of them, evenly spread"
     derivation = f"refinements derived on {derived} examples, spread evenly and those of the extreme values"
+    if rounded:
+        derivation += f", low-bit weights on {rounded}"
     return counted, f"{derivation}; decided on {held}: {which}"

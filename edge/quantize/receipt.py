@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from trine.compilers.graph import Array, Node
+from trine.edge.lowbit import bits_of
 from trine.edge.lower import SHARES_INPUT, Lowered, fusions
 from trine.edge.program import QMAX, QMIN, QuantizedTensor, Step
 from trine.edge.quantize.choose import Choice, WeightChoice
-from trine.edge.quantize.layers import Clips, rounded_weights
+from trine.edge.quantize.layers import Clips
 from trine.edge.quantize.replay import Reference, decibels, evaluate, fake_quantize, noise_ratio
 
 DOMINANT = 0.5  # share of the final error from which one layer is called dominant
@@ -25,9 +26,9 @@ class LayerReceipt:
     """One step of the program (or one input's quantisation).
 
     low, high: the real range its output's int8 codes reach. method: how that range was chosen ("forced" by
-    the operator, or "shared" with its input). weight_scale_min, weight_scale_max: over channels, None without
-    weights. sqnr_db: of its output in the integer program against the float network. own_sqnr_db: of its
-    output when only this layer is quantised. share: of the final output's squared error, when each layer is
+    the operator, or "shared" with its input). weight_scale_min, weight_scale_max: over channels; weight_bits: width;
+    all None without weights. sqnr_db: of its output in the integer program against the float network. own_sqnr_db: of
+    its output when only this layer is quantised. share: of the final output's squared error, when each layer is
     quantised alone. clipped: fraction of its float output outside the range. nudged: channels whose scale was
     moved so that integer requantisation is exact. candidates: {method: dB at the network's output with only
     this tensor quantised}.
@@ -43,6 +44,7 @@ class LayerReceipt:
     zero_point: int
     weight_scale_min: float | None
     weight_scale_max: float | None
+    weight_bits: int | None
     weight_clip: str | None
     sqnr_db: float
     own_sqnr_db: float
@@ -74,13 +76,14 @@ class Findings:
     methods: Mapping[str, str]
     weight_choices: Mapping[str, WeightChoice]
     clips: Clips
+    weights: Mapping[str, Array]  # as the program has them, dequantised
 
 
 def receipts(findings: Findings) -> tuple[LayerReceipt, ...]:
     """One receipt an input and a step, in the program's order."""
     reference, program = findings.reference, findings.lowered.program
     nodes = {node.name: node for node in reference.graph.nodes}
-    weights = rounded_weights(reference.graph, findings.clips)
+    weights = findings.weights
     quantized = program.quantize(reference.samples)
     made: list[LayerReceipt] = []
     caused: list[float] = []
@@ -132,6 +135,7 @@ def _receipt(findings: Findings, step: Step, node: Node | None, codes: Array, ow
         zero_point=int(tensor.zero_point),
         weight_scale_min=None if scales is None else float(scales.min()),
         weight_scale_max=None if scales is None else float(scales.max()),
+        weight_bits=None if scales is None else bits_of(step),
         weight_clip=None if weight is None else "mse" if weight.weight in findings.clips else "max",
         sqnr_db=decibels(noise_ratio(exact, tensor.dequantize(codes))),
         own_sqnr_db=decibels(noise_ratio(exact, own)),

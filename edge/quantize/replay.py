@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trine.compilers.graph import Array, Graph, Node
+from trine.compilers.graph import Array, Graph, Node, arguments_of
 from trine.compilers.operators import operators
 from trine.edge.program import QuantizedTensor
 
@@ -59,12 +59,10 @@ def evaluate(
     node: Node, graph: Graph, values: Mapping[str, Array], changed: Mapping[str, Array]
 ) -> list[Array]:
     """One node's outputs; values of `changed` (activations or constants) go before those of `values`."""
-    arguments = [
-        changed[n] if n in changed else graph.constants[n] if n in graph.constants else values[n]
-        for n in node.inputs
-        if n
-    ]
-    return operators()[node.op].run(node, arguments)
+    # Later mappings go before earlier ones; only what is read is looked up.
+    sources = (values, graph.constants, changed)
+    found = {n: source[n] for source in sources for n in node.inputs if n and n in source}
+    return operators()[node.op].run(node, arguments_of(replace(graph, constants={}), node, found))
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,13 @@ def split(samples: Mapping[str, Array], most: int) -> tuple[dict[str, Array], di
     apart = size_of(samples) >= 2 * LEAST_HELD_OUT
     derive = {name: x[0::2] if apart else x for name, x in samples.items()}
     held = {name: x[1::2] if apart else x for name, x in samples.items()}
-    picked = spread_indices(size_of(derive), most)
-    return {name: x[picked] for name, x in derive.items()}, held
+    return every(derive, most), held
+
+
+def every(samples: Mapping[str, Array], most: int) -> dict[str, Array]:
+    """At most so many of the examples {input: [n, *shape]}, evenly spread."""
+    picked = spread_indices(size_of(samples), most)
+    return {name: x[picked] for name, x in samples.items()}
 
 
 def joined(samples: Mapping[str, Array], more: Sequence[Mapping[str, Array]]) -> dict[str, Array]:

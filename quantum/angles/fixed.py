@@ -9,7 +9,10 @@ p = 9 they agree to four digits). That it is a guarantee on every such graph is 
 
 from __future__ import annotations
 
+from collections import Counter
+
 from trine.devices.errors import InputError
+from trine.quantum.polynomial import Polynomial
 from trine.quantum.samples import Angles
 
 # degree -> one row a depth p = 1, 2, ...: (gammas, betas, ratio). C = -(edges cut), weight one an edge, in the
@@ -93,6 +96,37 @@ def fixed_ratio(degree: int, layers: int) -> float:
     """Share of edges cut at the fixed angles in a tree neighbourhood. Raises InputError as `fixed_angles`."""
     _row(degree, layers)
     return TABLE[degree][layers - 1][2]
+
+
+def regular_cut(polynomial: Polynomial) -> tuple[int, float]:
+    """(degree, weight of an edge) of a cost that is MaxCut with equal weights on a regular graph.
+
+    In spins: couplings w/2 > 0 and nothing else. Raises InputError saying what it is instead.
+    """
+    spins = {s: v for s, v in polynomial.spins().items() if s}
+    sizes, weights = {len(s) for s in spins}, sorted(spins.values())
+    if sizes != {2}:
+        other = next((s for s in spins if len(s) != 2), ())
+        what = f"it has a term on bits {other}" if other else "it has no terms"
+        raise InputError(f"the cost is no MaxCut ({what}; MaxCut couples pairs of spins alone)")
+    if weights[0] <= 0 or weights[-1] - weights[0] > 1e-9 * weights[-1]:
+        raise InputError(f"weights of edges go from {2 * weights[0]:g} to {2 * weights[-1]:g}, not all equal")
+    degrees = Counter(i for s in spins for i in s)
+    least, most = min(degrees.values()), max(degrees.values())
+    if least != most or len(degrees) != polynomial.variables:
+        least = least if len(degrees) == polynomial.variables else 0
+        raise InputError(f"degrees of nodes go from {least} to {most}: the graph is not regular")
+    return most, 2 * weights[-1]
+
+
+def fixed_for(polynomial: Polynomial, layers: int) -> Angles:
+    """Fixed angles for a cost that is MaxCut on a regular graph, gamma in units of its weight.
+
+    Raises InputError as `regular_cut` and `fixed_angles` do.
+    """
+    degree, weight = regular_cut(polynomial)
+    known = fixed_angles(degree, layers)
+    return Angles(tuple(g / weight for g in known.gammas), known.betas, known.source)
 
 
 def _row(degree: int, layers: int) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from trine.devices.errors import InputError
 from trine.quantum.engines.state import Correlations
-from trine.quantum.polynomial import Polynomial, Subset
+from trine.quantum.polynomial import Bits, Polynomial, Subset
 from trine.quantum.samples import Angles
 
 TIE = 1e-12  # correlations this near are equal: the first is taken, whatever the last bit says
@@ -43,12 +43,48 @@ class Recursive:
     steps: tuple[Step, ...] = field(repr=False)
 
 
-def recursive(
+@dataclass(frozen=True)
+class Reduction:
+    """What recursive QAOA fixed on the way to a core: `core` is the cost of the spins `kept`, in ascending order."""
+
+    variables: int
+    kept: tuple[int, ...]
+    steps: tuple[Step, ...]
+    core: Polynomial = field(repr=False)
+
+    @staticmethod
+    def of(polynomial: Polynomial, steps: Sequence[Step]) -> Reduction:
+        """Steps applied to a problem's cost. Raises InputError for a spin that is fixed twice or is not there."""
+        spins, alive = polynomial.spins(), list(range(polynomial.variables))
+        for step in steps:
+            if step.fixed not in alive or step.kept not in (None, *alive) or step.kept == step.fixed:
+                raise InputError(f"spin {step.fixed} cannot be fixed by spin {step.kept}: not there any more")
+            spins = substituted(spins, step)
+            alive.remove(step.fixed)
+        return Reduction(polynomial.variables, tuple(alive), tuple(steps), left_of(spins, alive))
+
+    def expand(self, bits: Bits) -> Bits:
+        """Strings of the core [k, kept] -> strings of the problem [k, variables], each fixed spin put back."""
+        found = np.zeros((len(bits), self.variables), np.uint8)
+        found[:, list(self.kept)] = bits
+        for step in reversed(self.steps):
+            flip = step.sign < 0
+            found[:, step.fixed] = flip if step.kept is None else found[:, step.kept] ^ flip
+        return found
+
+
+def left_of(spins: Mapping[Subset, float], alive: Sequence[int]) -> Polynomial:
+    """The cost of the spins that are left, numbered anew."""
+    number = {q: k for k, q in enumerate(alive)}
+    return Polynomial.from_spins(len(alive), {tuple(number[q] for q in s): v for s, v in spins.items()})
+
+
+def reduced(
     polynomial: Polynomial, engine_of: Callable[[Polynomial], Correlated],
-    angles_of: Callable[[Correlated, Polynomial], Angles], until: int = 8,
+    angles_of: Callable[[Any, Polynomial], Angles], until: int = 8,
     progress: Callable[[Step], None] | None = None,
-) -> Recursive:  # fmt: skip
-    """Recursive QAOA (arXiv 1910.08980): until `until` spins are left, then all their strings.
+) -> Reduction:  # fmt: skip
+    """Recursive QAOA (arXiv 1910.08980) until `until` spins are left.
 
     engine_of(polynomial) makes an engine of what is left, angles_of(engine, polynomial) chooses its angles. The
     largest |<s_i>| or |<s_i s_j>| over the terms fixes a spin. Raises InputError for `until` outside 1 to 20.
@@ -58,8 +94,7 @@ def recursive(
     spins = polynomial.spins()
     alive, steps = list(range(polynomial.variables)), []
     while len(alive) > until:
-        number = {q: k for k, q in enumerate(alive)}
-        left = Polynomial.from_spins(len(alive), {tuple(number[q] for q in s): v for s, v in spins.items()})
+        left = left_of(spins, alive)
         engine = engine_of(left)
         step = strongest(alive, spins, engine.correlations(angles_of(engine, left)))
         spins = substituted(spins, step)
@@ -67,14 +102,20 @@ def recursive(
         steps.append(step)
         if progress is not None:
             progress(step)
-    number = {q: k for k, q in enumerate(alive)}
-    last = Polynomial.from_spins(len(alive), {tuple(number[q] for q in s): v for s, v in spins.items()})
-    best = int(last.diagonal().argmin())
-    values = {q: 1 - 2 * (best >> k & 1) for q, k in number.items()}
-    for step in reversed(steps):
-        values[step.fixed] = step.sign * (1 if step.kept is None else values[step.kept])
-    bits = tuple((1 - values[q]) // 2 for q in range(polynomial.variables))
-    return Recursive(bits, float(polynomial.energy(np.array(bits, np.uint8))), tuple(steps))
+    return Reduction.of(polynomial, steps)
+
+
+def recursive(
+    polynomial: Polynomial, engine_of: Callable[[Polynomial], Correlated],
+    angles_of: Callable[[Any, Polynomial], Angles], until: int = 8,
+    progress: Callable[[Step], None] | None = None,
+) -> Recursive:  # fmt: skip
+    """`reduced`, then the best of all strings of the core. Raises InputError as `reduced` does."""
+    found = reduced(polynomial, engine_of, angles_of, until, progress)
+    best = int(found.core.diagonal().argmin())
+    core = (best >> np.arange(len(found.kept)) & 1).astype(np.uint8)
+    bits = found.expand(core[None])[0]
+    return Recursive(tuple(bits.tolist()), float(polynomial.energy(bits)), found.steps)
 
 
 def strongest(alive: list[int], spins: Mapping[Subset, float], found: Correlations) -> Step:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from trine.devices.errors import InputError
 from trine.quantum.circuit import Angle, Circuit, Gate, gate
+from trine.quantum.engines.product_mixers import ring_pairs
 from trine.quantum.feasible import OneHot
 from trine.quantum.polynomial import Polynomial, Subset
 from trine.quantum.samples import Angles
@@ -19,16 +20,34 @@ def qaoa_circuit(polynomial: Polynomial, layers: int) -> Circuit:
     C's constant is left out: it is a global phase that depends on gamma. Terms are ordered so that disjoint ones share
     a moment (greedy colouring). Source: Farhi et al. 2014, arXiv 1411.4028.
     """
+    return warm_circuit(polynomial, (), layers)
+
+
+def warm_circuit(polynomial: Polynomial, thetas: Sequence[float], layers: int) -> Circuit:
+    """`qaoa_circuit` from a warm start: cos(theta/2)|0> + sin(theta/2)|1> on each qubit, and the mixer
+    exp(-i beta (sin(theta) X + cos(theta) Z)) = RY(theta) RZ(2 beta) RY(-theta), whose highest state that is.
+
+    thetas [n], radians; none: |+> and X. Source: Egger et al. 2021, arXiv 2009.10095, section 2.2.
+    """
     if layers < 1:
         raise InputError(f"{layers} layers: QAOA needs at least 1")
     n = polynomial.variables
     terms = in_moments({s: h for s, h in polynomial.spins().items() if s})
-    gates = [gate("h", q) for q in range(n)]
+    gates = [gate("ry", q, angles=[t]) for q, t in enumerate(thetas)] or [gate("h", q) for q in range(n)]
     for k in range(layers):
         for subset, weight in terms:
             gates += phase_gates(subset, Angle(parameter=f"gamma{k}", scale=2 * weight))
-        gates += [gate("rx", q, angles=[Angle(parameter=f"beta{k}", scale=2.0)]) for q in range(n)]
+        turn = Angle(parameter=f"beta{k}", scale=2.0)
+        for q in range(n):
+            gates += tilted(q, thetas[q], turn) if thetas else [gate("rx", q, angles=[turn])]
     return Circuit(n, tuple(gates))
+
+
+def tilted(qubit: int, theta: float, turn: Angle) -> list[Gate]:
+    """exp(-i turn/2 (sin(theta) X + cos(theta) Z))."""
+    return [
+        gate("ry", qubit, angles=[-theta]), Gate("rz", (qubit,), (turn,)), gate("ry", qubit, angles=[theta])
+    ]  # fmt: skip
 
 
 def one_hot_circuit(inside: Polynomial, feasible: OneHot, layers: int) -> Circuit:
@@ -53,11 +72,8 @@ def one_hot_circuit(inside: Polynomial, feasible: OneHot, layers: int) -> Circui
 
 
 def ring(group: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Neighbours in a group: even pairs, odd pairs, then the closing one (for three members and more)."""
-    size = len(group)
-    even = [(group[i], group[i + 1]) for i in range(0, size - 1, 2)]
-    odd = [(group[i], group[i + 1]) for i in range(1, size - 1, 2)]
-    return even + odd + ([(group[-1], group[0])] if size > 2 else [])
+    """Neighbours in a group, in the order of the engine's `xy-steps`."""
+    return [(group[a], group[b]) for a, b in ring_pairs(len(group))]
 
 
 def w_state(group: tuple[int, ...]) -> list[Gate]:

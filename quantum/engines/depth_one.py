@@ -13,9 +13,11 @@ from importlib.util import find_spec
 import numpy as np
 
 from trine.devices.errors import InputError, MissingExtra
-from trine.quantum.engines.state import Correlations, Gradient
+from trine.quantum.engines.state import Correlations, Gradient, threads
 from trine.quantum.polynomial import Float, Polynomial
 from trine.quantum.samples import Angles, Samples
+
+EDGE = 16  # amplitudes whose work is about that of one edge
 
 
 def memory_bytes(polynomial: Polynomial) -> int:
@@ -67,8 +69,10 @@ class DepthOneEngine:
             raise InputError(f"{angles.layers} layers: the depth-one engine computes one; see choose_engine")
         singles, pairs = np.zeros((self.qubits, 2)), np.zeros((len(self.edges), 4))
         graph = (self._first, self._near, self._weight)
-        neighbourhoods.single_factors(*graph, self.fields, angles.gammas[0], singles)
-        neighbourhoods.pair_factors(*graph, self.fields, self.edges, self.couplings, angles.gammas[0], pairs)
+        gamma = angles.gammas[0]
+        with threads(len(self.edges) * EDGE):
+            neighbourhoods.single_factors(*graph, self.fields, gamma, singles)
+            neighbourhoods.pair_factors(*graph, self.fields, self.edges, self.couplings, gamma, pairs)
         return singles, pairs
 
     def expectation(self, angles: Angles) -> float:

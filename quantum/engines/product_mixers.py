@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,34 +77,85 @@ class RingAxes:
     def __init__(self, sizes: Sequence[int]) -> None:
         self.sizes = tuple(sizes)
         self.used = math.prod(self.sizes)
-        self._bases = [np.linalg.eigh(ring(d)) for d in self.sizes]
+        self._bases = {d: np.linalg.eigh(ring(d)) for d in set(self.sizes)}
 
     def turn(self, state: Float, beta: float) -> None:
         """A small matrix along each axis."""
-        _put(state, self.used, self._along(_complex(state, self.used), beta))
+        _put(state, self.used, self._along(_complex(state, self.used), beta, self.unitary))
 
     def unwind(self, state: Float, adjoint: Float, beta: float) -> float:
         """B is the sum of the rings."""
         both = _complex(state, self.used), _complex(adjoint, self.used)
         found = 0.0
         for k, d in enumerate(self.sizes):
-            found += float(np.vdot(both[1], self._apply(both[0], k, ring(d))).imag)
+            found += float(np.vdot(both[1], self._apply(both[0], k, self.generator(d, beta))).imag)
         for array, values in zip((state, adjoint), both, strict=True):
-            _put(array, self.used, self._along(values, -beta))
+            _put(array, self.used, self._along(values, beta, self.inverse))
         return found
 
     def phase(self, beta: float) -> float:
         """Nothing is left out."""
         return 0.0
 
-    def _along(self, values: Any, beta: float) -> Any:
-        for k, (energies, vectors) in enumerate(self._bases):
-            values = self._apply(values, k, (vectors * np.exp(-1j * beta * energies)) @ vectors.T)
+    def unitary(self, d: int, beta: float) -> Any:
+        """U(beta) of one group [d, d]."""
+        energies, vectors = self._bases[d]
+        return (vectors * np.exp(-1j * beta * energies)) @ vectors.T
+
+    def generator(self, d: int, beta: float) -> Any:
+        """i dU/dbeta U^-1 of one group [d, d]."""
+        return ring(d)
+
+    def inverse(self, d: int, beta: float) -> Any:
+        """U(beta)^-1."""
+        return self.unitary(d, beta).conj().T
+
+    def _along(self, values: Any, beta: float, matrix: Callable[[int, float], Any]) -> Any:
+        for k, d in enumerate(self.sizes):
+            values = self._apply(values, k, matrix(d, beta))
         return values
 
     def _apply(self, values: Any, axis: int, matrix: Any) -> Any:
         outer = math.prod(self.sizes[:axis])
         return np.matmul(matrix, values.reshape(outer, self.sizes[axis], -1)).ravel()
+
+
+class RingSteps(RingAxes):
+    """XY on a ring as a circuit makes it: one exchange after another, in the order of `ring_pairs`."""
+
+    name = "xy-steps"
+
+    def unitary(self, d: int, beta: float) -> Any:
+        """The product of the exchanges, first one first."""
+        found = np.eye(d, dtype=np.complex128)
+        for pair in ring_pairs(d):
+            found = exchange(d, pair, beta) @ found
+        return found
+
+    def generator(self, d: int, beta: float) -> Any:
+        """The sum of each exchange's own, carried through those after it."""
+        found, after = np.zeros((d, d), np.complex128), np.eye(d, dtype=np.complex128)
+        for a, b in reversed(ring_pairs(d)):
+            single = np.zeros((d, d))
+            single[a, b] = single[b, a] = 1.0
+            found += after @ single @ after.conj().T
+            after = after @ exchange(d, (a, b), beta)
+        return found
+
+
+def ring_pairs(d: int) -> list[tuple[int, int]]:
+    """Neighbours among d places: even pairs, odd pairs, then the closing one (for three places and more)."""
+    steps = [(i, i + 1) for i in (*range(0, d - 1, 2), *range(1, d - 1, 2))]
+    return steps + ([(d - 1, 0)] if d > 2 else [])
+
+
+def exchange(d: int, pair: tuple[int, int], beta: float) -> Any:
+    """exp(-i beta (XX + YY)/2) of two bits, on the d strings with one bit set [d, d]."""
+    a, b = pair
+    found = np.eye(d, dtype=np.complex128)
+    found[a, a] = found[b, b] = math.cos(beta)
+    found[a, b] = found[b, a] = -1j * math.sin(beta)
+    return found
 
 
 class Tilted:

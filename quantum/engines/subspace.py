@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trine.devices.errors import InputError, MissingExtra, nearest
 from trine.quantum.engines.mixers import Flips, Grover, Hops, Mixer
-from trine.quantum.engines.product_mixers import CompleteAxes, RingAxes
+from trine.quantum.engines.product_mixers import CompleteAxes, RingAxes, RingSteps
 from trine.quantum.engines.state import Complex, StateEngine, free_memory, threads
 from trine.quantum.feasible import AllStates, Feasible, IndependentSets, OneHot
 from trine.quantum.polynomial import Bits, Float, Polynomial
@@ -22,7 +22,7 @@ from trine.quantum.samples import Angles
 SPARE = 16  # numbers beyond the last block
 BLOCK = 1 << 12  # amplitudes whose phases are one piece of work
 MIXERS = {
-    OneHot: ("xy", "xy-ring", "grover"),
+    OneHot: ("xy", "xy-ring", "xy-steps", "grover"),
     IndependentSets: ("hop", "bit-flip", "grover"),
     AllStates: ("x", "grover"),
 }
@@ -37,10 +37,10 @@ def memory_bytes(size: int) -> int:
 class SubspaceEngine(StateEngine):
     """QAOA inside a feasible set: exp(-i gamma C), then a mixer, from the even sum of all its strings.
 
-    polynomial: what is left to minimise inside (`Encoding.inside`). mixer: xy (complete graph, the default), xy-ring
-    or grover for one-hot groups; hop (default), bit-flip or grover for independent sets; x or grover for all strings;
-    a `Mixer`, or a real symmetric scipy matrix over the states. start: "even", "empty" for the empty set, or real
-    amplitudes [size].
+    polynomial: what is left to minimise inside (`Encoding.inside`). mixer: xy (complete graph, the default), xy-ring,
+    xy-steps (its exchanges one after another, as circuits make them) or grover for one-hot groups; hop (default),
+    bit-flip or grover for independent sets; x or grover for all strings; a `Mixer`, or a real symmetric scipy matrix
+    over the states. start: "even", "empty" for the empty set, or real amplitudes [size].
     Raises InputError where the states do not fit in `memory` bytes (by default what is free) or a mixer does not fit.
     """
 
@@ -108,7 +108,8 @@ class SubspaceEngine(StateEngine):
             pairs = neighbours(self._sets)
             return Flips(pairs) if name == "bit-flip" else Hops(_joined(pairs, len(self.values)))
         sizes = [len(g) for g in groups_of(self.feasible)]
-        return RingAxes(sizes) if name == "xy-ring" else CompleteAxes(sizes)
+        rings = {"xy-ring": RingAxes, "xy-steps": RingSteps}
+        return rings[name](sizes) if name in rings else CompleteAxes(sizes)
 
     def evolve(self, angles: Angles) -> Any:
         """The final state, float [2, size], without the phase that `amplitudes` puts back."""

@@ -1,7 +1,8 @@
 """`ibm-fake:NAME`: a snapshot of an IBM machine that comes with qiskit-ibm-runtime, simulated offline with its noise.
 
-The circuit is transpiled for the whole machine; the noise model is then cut to the qubits in use, since one of all 133
-or 156 qubits takes most of a minute to build and holds nothing more for the answer.
+The circuit is placed on the machine's qubits where it survives best, and the noise is that of the qubits in use. To 16
+qubits Aer simulates each shot with relaxation as it is. Wider circuits hold too large a state for that: their noise
+is twirled to Pauli errors, drawn for every shot, and some tens of states stand for all (`trine.quantum.trajectories`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,20 @@ from functools import cache
 from typing import Any
 
 from trine.devices.errors import InputError, MissingExtra, nearest
-from trine.quantum.circuits.qiskit_bridge import from_qiskit, to_qiskit
+from trine.quantum import trajectories
+from trine.quantum.circuit import Circuit
+from trine.quantum.circuits.placing import Placed, cut, placed
 from trine.quantum.mitigation.zne import folded
+from trine.quantum.noise import snapshot_samples
 from trine.quantum.providers import Immediate, Provider
 from trine.quantum.samples import Samples
+from trine.quantum.twirling import Snapshot, pauli_noise
 from trine.quantum.work import Outcome, Work
 
-MOST = 24  # qubits in use
+__all__ = ["PROVIDER", "FakeConnection", "cut", "snapshots"]
+MOST = trajectories.MOST_QUBITS
+A_STATE_A_SHOT = 16  # qubits in use: 1,000 shots in some ten seconds
+STATES = (1, 10_000)
 
 
 @cache
@@ -36,19 +44,20 @@ def snapshots() -> dict[str, Any]:
 
 
 class FakeConnection(Immediate):
-    """One snapshot."""
+    """One snapshot: `fez`, or `fez,states=80`."""
 
     def __init__(self, argument: str) -> None:
-        if not argument:
+        name, *options = argument.lower().split(",")
+        if not name:
             raise InputError("ibm-fake needs a machine, as in ibm-fake:torino or ibm-fake:fez")
-        if argument.lower() not in snapshots():
-            raise InputError(f"ibm-fake:{argument}: no such snapshot; {nearest(argument, snapshots())}")
+        if name not in snapshots():
+            raise InputError(f"ibm-fake:{name}: no such snapshot; {nearest(name, snapshots())}")
+        self.states = states_of(options)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Nighthawk's says that its errors are not representative: metadata says so
-            self.machine = snapshots()[argument.lower()]()
-        self.name = argument.lower()
+            # Nighthawk's says that its errors are not representative: metadata says so
+            warnings.simplefilter("ignore")
+            self.machine = snapshots()[name]()
+        self.name = name
 
     def obstacles(self, work: Work) -> list[str]:
         """Circuits of few enough qubits for a state vector of those in use."""
@@ -63,110 +72,64 @@ class FakeConnection(Immediate):
 
     def run(self, work: Work) -> Outcome:
         """Seeded samples with the snapshot's gate, readout and thermal errors."""
-        from qiskit import transpile
-        from qiskit_aer import AerSimulator
-
-        samples, counts = [], []
+        samples, about = [], []
+        places: dict[Circuit, Placed] = {}
         for number, circuit in enumerate(work.circuits):
-            isa = transpile(
-                to_qiskit(circuit, measure=True),
-                self.machine,
-                optimization_level=3,
-                seed_transpiler=work.seed,
-            )
-            compact, used = cut(isa)
-            if len(used) > MOST:
-                raise InputError(
-                    f"{work.qubits} qubits are routed over {len(used)} of {self.name}'s; each noisy shot is a state of "
-                    f"its own, and {MOST} qubits are the most that end in minutes. Take local, or aer without noise"
+            if circuit not in places:
+                first = next(iter(places.values()), None)
+                calibrates = first is not None and not circuit.two_qubit_gates()
+                places[circuit] = placed(
+                    circuit, self.machine, work.seed, MOST, first if calibrates else None
                 )
-            if work.scale(number) != 1:
-                compact = to_qiskit(folded(from_qiskit(compact), work.scale(number)), measure=True)
-            simulator = AerSimulator(noise_model=noise_of(self.machine, used), seed_simulator=work.seed)
-            found = simulator.run(compact, shots=work.shots).result()
-            if not found.success:
-                raise InputError(f"Aer: {found.status}")
-            samples.append(Samples.from_strings(found.get_counts()))
-            counts.append({"two_qubit_gates": isa.num_nonlocal_gates(), "depth": isa.depth(), "qubits": used})
-        about = {
+            there = places[circuit]
+            run = folded(there.circuit, work.scale(number))
+            found, said = self.sampled(work, run, there.numbers)
+            samples.append(found)
+            about.append(
+                {"two_qubit_gates": run.two_qubit_gates(), "depth": run.depth(), "qubits": list(there.numbers),
+                 "placed": there.how, **said}
+            )  # fmt: skip
+        about_all = {
             "machine": self.machine.name,
-            "noise": "of the snapshot, qubits in use only",
-            "circuits": counts,
+            "noise": "of the snapshot, qubits in use only, waiting included",
+            "circuits": about,
         }
-        return Outcome(tuple(samples), about)
+        return Outcome(tuple(samples), about_all)
+
+    def sampled(
+        self, work: Work, circuit: Circuit, numbers: tuple[int, ...]
+    ) -> tuple[Samples, dict[str, Any]]:
+        """(samples, what to say of them)."""
+        noise = pauli_noise(circuit, numbers, Snapshot(self.machine))
+        said: dict[str, Any] = {"untouched": round(noise.untouched, 6), "circuit_s": noise.seconds}
+        if circuit.qubits <= A_STATE_A_SHOT:
+            found = snapshot_samples(circuit, self.machine, numbers, work.shots, work.seed)
+            return found, {**said, "method": "Aer, a trajectory a shot or a density matrix"}
+        drawn = trajectories.sample(circuit, noise, work.shots, work.seed, self.states)
+        said |= {
+            "method": "Pauli-twirled trajectories, single precision", "states": drawn.states,
+            "effective_shots_at_least": round(drawn.effective, 1),
+        }  # fmt: skip
+        if work.qaoa is not None:
+            mean, error = drawn.mean(work.qaoa.polynomial.energy(drawn.bits))
+            said |= {"mean_cost": mean, "mean_cost_error": error}
+        return drawn.samples, said
 
 
-def cut(circuit: Any) -> tuple[Any, list[int]]:
-    """A transpiled circuit on the qubits that it uses, in ascending order, and their numbers on the machine."""
-    from qiskit import QuantumCircuit
-
-    place = {bit: k for k, bit in enumerate(circuit.qubits)}
-    kept = [i for i in circuit.data if i.operation.name not in ("barrier", "delay")]
-    used = sorted({place[q] for i in kept for q in i.qubits})
-    number = {q: k for k, q in enumerate(used)}
-    made = QuantumCircuit(len(used), name=circuit.name, global_phase=circuit.global_phase)
-    for register in circuit.cregs:
-        made.add_register(register)
-    for i in kept:
-        made.append(i.operation, [number[place[q]] for q in i.qubits], i.clbits)
-    return made, used
-
-
-def noise_of(machine: Any, used: list[int]) -> Any:
-    """The machine's noise on the used qubits, numbered from 0: depolarising and thermal errors as Aer builds them."""
-    from qiskit.transpiler import InstructionProperties, Target
-    from qiskit_aer.noise import NoiseModel
-
-    number = {q: k for k, q in enumerate(used)}
-    whole = machine.target
-    target = Target(
-        num_qubits=len(used), dt=whole.dt,
-        qubit_properties=None if whole.qubit_properties is None else [whole.qubit_properties[q] for q in used],
-    )  # fmt: skip
-    for name in whole.operation_names:
-        if name in (
-            "delay",
-            "reset",
-            "if_else",
-            "for_loop",
-            "while_loop",
-            "switch_case",
-            "break_loop",
-            "continue_loop",
-        ):
-            continue
-        kept = {
-            tuple(number[q] for q in qubits): InstructionProperties(p.duration, p.error)
-            if p is not None
-            else None
-            for qubits, p in (whole[name] or {}).items()
-            if qubits is not None and all(q in number for q in qubits)
-        }
-        if kept:
-            target.add_instruction(whole.operation_from_name(name), kept)
-    from qiskit.providers import BackendV2
-
-    class Cut(BackendV2):  # type: ignore[misc]  # qiskit carries no types
-        """A machine of the used qubits, as `NoiseModel.from_backend` wants one."""
-
-        target = None
-        max_circuits = None
-
-        @classmethod
-        def _default_options(cls) -> Any:
-            from qiskit.providers import Options
-
-            return Options()
-
-        def run(self, run_input: Any, **options: Any) -> Any:
-            raise NotImplementedError
-
-    cut_machine = Cut(name=machine.name)
-    cut_machine.target = target
-    return NoiseModel.from_backend(cut_machine)
+def states_of(options: list[str]) -> int:
+    """From ["states=80"]. Raises InputError for anything else."""
+    found = trajectories.STATES
+    for option in options:
+        key, _, value = option.partition("=")
+        if key != "states" or not value.isdigit() or not STATES[0] <= int(value) <= STATES[1]:
+            raise InputError(
+                f"ibm-fake: {option!r} is no option; states=N takes 1 to 10,000 states, as in fez,states=80"
+            )
+        found = int(value)
+    return found
 
 
 PROVIDER = Provider(
     "ibm-fake", "a bundled snapshot of an IBM machine, simulated offline with its noise", "circuit", FakeConnection,
-    argument="the machine, as torino or fez", extra="cloud",
+    argument="the machine, as torino or fez; fez,states=80 for more noisy states of a wide circuit", extra="cloud",
 )  # fmt: skip

@@ -11,7 +11,7 @@ import typer
 
 from trine.devices.errors import InputError
 from trine.options import Json
-from trine.presenting import print_json, progress_bar, say, show_samplers
+from trine.presenting import mitigated_line, print_json, progress_bar, say, show_samplers
 
 if TYPE_CHECKING:
     from trine.quantum.ledger import Job
@@ -159,10 +159,6 @@ def show(found: Mapping[str, Any], as_json: bool) -> None:
     if "results" in found:
         show_samplers(Console(), found["results"])
         if "mitigated" in found:
-            m = found["mitigated"]
-            print(
-                f"mean cost {m['mean_raw']:.6g} as measured, {m['mean']:.6g} +- {m['mean_error']:.2g} after "
-                f"{' and '.join(m['kinds'])} ({m['circuits']} circuits)"
-            )
+            print(mitigated_line(found["mitigated"]))
     elif found["state"] not in ("failed", "cancelled", "expired"):
         print(f"follow it with: trine jobs {found['id']} --wait")

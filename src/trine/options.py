@@ -42,6 +42,13 @@ class Rounding(StrEnum):
     tflite = "tflite"
 
 
+class Precision(StrEnum):
+    """What a network computes in."""
+
+    int8 = "int8"
+    float32 = "float32"
+
+
 class ActivationType(StrEnum):
     """How the QDQ ONNX stores activations."""
 
@@ -84,9 +91,13 @@ class Encoder(StrEnum):
 class AnglesBy(StrEnum):
     """How QAOA's angles are found."""
 
-    optimise = "optimise"
-    tuned = "tuned"
+    fixed = "fixed"
+    transfer = "transfer"
     ramp = "ramp"
+    tuned = "tuned"
+    optimise = "optimise"
+    warm_start = "warm-start"
+    recursive = "recursive"
 
 
 class Mixer(StrEnum):
@@ -131,6 +142,9 @@ EDGE, NEURO, QUANTUM = (Kind.edge,), (Kind.neuromorphic,), (Kind.quantum,)
 class Choices:
     """Options as given; None where the user said nothing."""
 
+    precision: Annotated[
+        Precision | None, Option("compile", "what the network computes in (int8).", EDGE)
+    ] = None
     requantize: Annotated[
         Rounding | None, Option("compile", "rounding of onnxruntime (exact) or of TensorFlow Lite.", EDGE)
     ] = None
@@ -214,12 +228,31 @@ class Choices:
         AnglesBy | None,
         Option(
             "compile",
-            "how angles are found: optimise (usual to 20 qubits), tuned ramp (to 24), ramp.",
+            "how angles are found: table of fixed ones, transfer from it, ramp, tuned (best of some ramps), optimise, "
+            "warm start at the greedy answer, recursive QAOA (by size: optimise, tuned or ramp).",
             QUANTUM,
+        ),
+    ] = None
+    cvar: Annotated[
+        float | None,
+        Option("compile", "lower the mean of this share of lowest samples, as 0.2 (all).", QUANTUM),
+    ] = None
+    core: Annotated[
+        int | None,
+        Option("compile", "qubits that --angles recursive leaves (8, or half of a few).", QUANTUM, least=1),
+    ] = None
+    resume: Annotated[
+        bool | None,
+        Option(
+            "compile", "go on with the optimisation of angles that an interrupt left.", QUANTUM, flag=True
         ),
     ] = None
     mixer: Annotated[
         Mixer | None, Option("compile", "x over all strings (usual), or xy inside one-hot groups.", QUANTUM)
+    ] = None
+    mitigate: Annotated[
+        str | None,
+        Option("simulate", "readout, zne or readout,zne: correct the noisy mean cost.", QUANTUM),
     ] = None
     shots: Annotated[int | None, Option(RUNS, "samples (1000, or as compiled).", QUANTUM, least=1)] = None
     examples: Annotated[

@@ -169,9 +169,19 @@ def show_samplers(console: Any, results: Mapping[str, Any]) -> None:
         )
     for name, words in results["verdicts"].items():
         console.print(f"{name}: {escape(words)}")
+    if "mitigated" in results:
+        console.print(mitigated_line(results["mitigated"]))
     if results["best"] is not None:
         console.print(f"best answer, by {results['best']['sampler']}, cost {results['best']['cost']:.6g}:")
         console.print_json(data=results["best"]["answer"])
+
+
+def mitigated_line(found: Mapping[str, Any]) -> str:
+    """The mean cost before and after mitigation."""
+    return (
+        f"mean cost {found['mean_raw']:.6g} as measured, {found['mean']:.6g} +- {found['mean_error']:.2g} after "
+        f"{' and '.join(found['kinds'])} ({found['circuits']} circuits)"
+    )
 
 
 def spiking_lines(results: Mapping[str, Any]) -> list[str]:

@@ -53,20 +53,19 @@ def route(device: Device, choices: Choices) -> tuple[Target, Any]:
     choices.refuse_strangers(device)
     if isinstance(device, QuantumDevice):
         from trine import quantum_routes
-        from trine.quantum.target import TARGET as CIRCUITS
 
-        return CIRCUITS, quantum_routes.options_of(choices)
+        return quantum_routes.target_of(device), quantum_routes.options_of(choices, device)
     battery(choices.battery)
     duty = Duty(choices.rate, choices.battery)
     if isinstance(device, EdgeDevice):
-        from trine.edge.target import PARITY_EXAMPLES, TARGET, EdgeOptions
+        from trine.edge.target import PARITY_EXAMPLES, EdgeOptions, EdgeTarget
 
         compared = max(choices.examples or 0, PARITY_EXAMPLES)
-        given = choices.given("requantize", "activation_type", "compiler", "implant")
+        given = choices.given("precision", "requantize", "activation_type", "compiler", "implant")
         options = EdgeOptions(
             duty=duty, parity_examples=compared, emulated_examples=choices.examples, **given
         )
-        return TARGET, options
+        return EdgeTarget(options.precision), options
     from trine import spiking_routes
     from trine.neuromorphic.target import TARGET as SPIKING
 

@@ -28,7 +28,7 @@ def reference(model: Any, inputs: dict[str, Array]) -> Array:
 def agree(ours: Array, theirs: Array) -> None:
     """Equal shape and type, and within 1e-5 of the largest value."""
     assert ours.shape == theirs.shape
-    assert ours.dtype == np.float32
+    assert ours.dtype == theirs.dtype
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * max(float(np.abs(theirs).max()), 1e-3))
 
 

@@ -147,25 +147,21 @@ def test_external_data_inside_the_folder_is_read(tmp_path: Path) -> None:
 def test_every_unsupported_node_is_listed_at_once(tmp_path: Path) -> None:
     nodes = [
         node("Relu", ["x"], ["r"]),
-        node("LeakyRelu", ["r"], ["l"], name="leaky"),
-        node("Transpose", ["l"], ["t"], name="turn", perm=[1, 0, 2]),
-        node("Mystery", ["t"], ["m"], name="mystery", domain="vendor.custom"),
+        node("LpNormalization", ["r"], ["l"], name="norm"),
+        node("Mystery", ["l"], ["m"], name="mystery", domain="vendor.custom"),
         node("Softmax", ["r"], ["s"], name="soft", axis=0),
-        node("QuantizeLinear", ["r", "scale", "zero"], ["q"], name="quant"),
         node("NoSuchOp", ["r"], ["u"], name="none"),
     ]
     constants = {"scale": np.array(0.1, np.float32), "zero": np.array(0, np.int8)}
     proto = model(
-        nodes, [tensor("x", ["n", 3, 4])], ["m", "s", "q", "u"], constants, domains=("vendor.custom",)
+        nodes, [tensor("x", ["n", 3, 4])], ["m", "s", "u"], constants, domains=("vendor.custom",)
     )
     with pytest.raises(UnsupportedNodes) as caught:
         read(proto, tmp_path)
     listed = {name: (op, reason) for name, op, reason in caught.value.nodes}
-    assert set(listed) == {"leaky", "turn", "mystery", "soft", "quant", "none"}
+    assert set(listed) == {"norm", "mystery", "soft", "none"}
     assert listed["mystery"][0] == "vendor.custom.Mystery"
-    assert "batch axis" in listed["turn"][1]
     assert "batch axis" in listed["soft"][1]
-    assert "already quantised" in listed["quant"][1]
     for name, (op, reason) in listed.items():
         assert f"{name} ({op}): {reason}" in str(caught.value)
 
@@ -177,7 +173,6 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("mean_of_all", node("ReduceMean", ["x"], ["y"]), "batch axis"),
     ("flatten_2", node("Flatten", ["x"], ["y"], axis=2), "batch axis"),
     ("squeeze_all", node("Squeeze", ["x"], ["y"]), "names no axes"),
-    ("unsqueeze_0", node("Unsqueeze", ["x", "zero"], ["y"]), "before the batch"),
     ("reshape_away_the_batch", node("Reshape", ["x", "four"], ["y"]), "batch axis"),
     ("concat_batch", node("Concat", ["x", "z"], ["y"], axis=0), "batch axis"),
     ("concat_constant", node("Concat", ["x", "row"], ["y"], axis=1), "row"),
@@ -185,7 +180,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("clip_by_a_tensor", node("Clip", ["x", "scalar"], ["y"]), "computed at run time"),
     ("dropout_training", node("Dropout", ["x", "", "yes"], ["y"]), "training_mode"),
     ("shapes_that_do_not_fit", node("Add", ["x", "three"], ["y"]), "do not broadcast"),
-    ("ranks_that_differ", node("Add", ["x", "cube"], ["y"]), "different rank"),
+    ("ranks_that_differ", node("Add", ["x", "cube"], ["y"]), "different axes"),
     ("double_constant", node("Mul", ["x", "double"], ["y"]), "float64"),
 ]
 

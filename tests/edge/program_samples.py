@@ -18,6 +18,7 @@ from trine.edge.c.emit import CSources, emit_c
 from trine.edge.emulate import Entry, HostCompiler
 from trine.edge.lower import FUSES_ACTIVATION, Lowered, lower
 from trine.edge.operators import kernel_of
+from trine.edge.parity import as_bytes
 from trine.edge.program import IntegerProgram
 
 Int8 = NDArray[np.int8]
@@ -29,7 +30,11 @@ def ranges_of(graph: Graph, feed: dict[str, Array]) -> dict[str, tuple[float, fl
     values = dict(feed)
     for node, results in graph.trace(feed):
         values.update(zip(node.outputs, results, strict=True))
-    return {name: (float(v.min()), float(v.max())) for name, v in values.items()}
+    return {
+        name: (float(v.min()), float(v.max()))
+        for name, v in values.items()
+        if v.dtype == np.float32 and v.size
+    }
 
 
 def lowered(graph: Graph, requantize: str = "exact", n: int = 64, seed: int = 0) -> Lowered:
@@ -37,12 +42,20 @@ def lowered(graph: Graph, requantize: str = "exact", n: int = 64, seed: int = 0)
     return lower(graph, ranges_of(graph, draw(graph, n, seed)), requantize)
 
 
-def hard_inputs(program: IntegerProgram, n: int = 12, seed: int = 0) -> dict[str, Int8]:
-    """Random int8 examples, and three that are -128, 127 and the zero point throughout."""
+def hard_inputs(program: IntegerProgram, n: int = 12, seed: int = 0) -> dict[str, Array]:
+    """Random int8 examples, and three that are -128, 127 and the zero point throughout; other types by `draw`."""
     rng = np.random.default_rng(seed)
-    inputs = {}
+    inputs: dict[str, Array] = {}
+    plain = [
+        Tensor(name, t.shape, t.dtype)
+        for name in program.inputs
+        if not (t := program.tensors[name]).quantized
+    ]
+    inputs |= draw(Graph("plain", tuple(plain), (), (), {}, {t.name: t for t in plain}), n, seed)
     for name in program.inputs:
         tensor = program.tensors[name]
+        if not tensor.quantized:
+            continue
         x = rng.integers(-128, 128, (n, *tensor.shape)).astype(np.int8)
         x[-3:] = np.array([-128, 127, tensor.zero_point], np.int8).reshape(3, *([1] * len(tensor.shape)))
         inputs[name] = x
@@ -53,6 +66,8 @@ def extend(graph: Graph, node: Node, keep: bool = False) -> Graph:
     """The graph with a node after its first output; keep: the old outputs stay outputs too."""
     shape = operators()[node.op].shapes(node, [graph.shape(name) for name in node.inputs])[0]
     tensors = {**graph.tensors, node.outputs[0]: Tensor(node.outputs[0], shape)}
+    if graph.dtype(node.inputs[0]) != "float32":
+        return graph
     outputs = (*graph.outputs, *node.outputs) if keep else node.outputs
     name = f"{graph.name}_{node.name}" + "_kept" * keep
     return Graph(name, graph.inputs, outputs, (*graph.nodes, node), graph.constants, tensors)
@@ -61,7 +76,7 @@ def extend(graph: Graph, node: Node, keep: bool = False) -> Graph:
 def same_input(graph: Graph) -> Graph:
     """The graph with its first input at every activation input of that shape."""
     first = graph.inputs[0]
-    rename = {t.name: first.name for t in graph.inputs if t.shape == first.shape}
+    rename = {t.name: first.name for t in graph.inputs if (t.shape, t.dtype) == (first.shape, first.dtype)}
     inputs = tuple(t for t in graph.inputs if rename.get(t.name, t.name) == t.name)
     nodes = tuple(
         Node(n.op, n.name, tuple(rename.get(i, i) for i in n.inputs), n.outputs, n.attributes)
@@ -265,9 +280,9 @@ def catalogue() -> dict[str, Graph]:
             relu = Node("Relu", "relu", (output,), ("z",))
             if op in FUSES_ACTIVATION:
                 graphs += [extend(alone, clip), extend(alone, relu)]
-            if case is record.cases[0]:
+            if case is record.cases[0] and alone.dtype(output) == "float32":
                 graphs.append(extend(alone, relu, keep=True))
-            if len({t.shape for t in alone.inputs}) < len(alone.inputs):
+            if len({(t.shape, t.dtype) for t in alone.inputs}) < len(alone.inputs):
                 graphs.append(same_input(alone))
     graphs += special_graphs()
     assert len({g.name for g in graphs}) == len(graphs)
@@ -276,7 +291,7 @@ def catalogue() -> dict[str, Graph]:
 
 def entry_of(program: IntegerProgram, name: str) -> Entry:
     """The emitted entry function."""
-    sizes = [tuple(program.tensors[n].size for n in names) for names in (program.inputs, program.outputs)]
+    sizes = [tuple(program.tensors[n].bytes for n in names) for names in (program.inputs, program.outputs)]
     return Entry(f"trine_{name}_run", *sizes)
 
 
@@ -302,11 +317,13 @@ def _caller(number: int, job: Job) -> str:
     count = len(next(iter(job.inputs.values())))
     names = [f"b{i}" for i in range(len(entry.inputs) + len(entry.outputs))]
     sizes = [*entry.inputs, *entry.outputs]
-    reads = "".join(f"    take({n} + 1, {size}, in);\n" for n, size in zip(names, entry.inputs, strict=False))
+    tensors = [job.program.tensors[n] for n in (*job.program.inputs, *job.program.outputs)]
+    at = {n: f"{n} + {int(t.dtype == 'int8')}" for n, t in zip(names, tensors, strict=True)}
+    reads = "".join(f"    take({at[n]}, {size}, in);\n" for n, size in zip(names, entry.inputs, strict=False))
     outputs = list(zip(names, sizes, strict=True))[len(entry.inputs) :]
-    writes = "".join(f"    fwrite({n} + 1, 1, {size}, out);\n" for n, size in outputs)
+    writes = "".join(f"    fwrite({at[n]}, 1, {size}, out);\n" for n, size in outputs)
     makes = "".join(f"  int8_t *{n} = malloc({size} + 1);\n" for n, size in zip(names, sizes, strict=True))
-    call = ", ".join(f"{n} + 1" for n in names)
+    call = ", ".join(f"(void *)({at[n]})" for n in names)
     frees = "".join(f"  free({n});\n" for n in names)
     return (
         f'#include "{job.sources.name}.h"\n'
@@ -334,7 +351,7 @@ def run_on_host(
     )
     data = []
     for job in jobs:
-        rows = [job.inputs[n].reshape(len(job.inputs[n]), -1) for n in job.program.inputs]
+        rows = [as_bytes(job.inputs[n]) for n in job.program.inputs]
         data.append(np.concatenate(rows, axis=1).tobytes())
     (folder / "in.bin").write_bytes(b"".join(data))
     files = [f"{job.sources.name}.c" for job in jobs]
@@ -365,13 +382,13 @@ def _outputs(jobs: Sequence[Job], flat: Int8) -> list[dict[str, Int8]]:
     for job in jobs:
         count = len(next(iter(job.inputs.values())))
         tensors = [job.program.tensors[n] for n in job.program.outputs]
-        width = sum(t.size for t in tensors)
+        width = sum(t.bytes for t in tensors)
         rows = flat[at : at + count * width].reshape(count, width)
         at += count * width
-        ends = np.cumsum([t.size for t in tensors])
+        ends = np.cumsum([t.bytes for t in tensors])
         results.append(
             {
-                t.name: rows[:, e - t.size : e].reshape(count, *t.shape)
+                t.name: np.ascontiguousarray(rows[:, e - t.bytes : e]).view(t.dtype).reshape(count, *t.shape)
                 for t, e in zip(tensors, ends, strict=True)
             }
         )
@@ -388,13 +405,13 @@ def together(name: str, graphs: Sequence[Graph]) -> Graph:
             Node(
                 n.op,
                 f"n{i}_{n.name}",
-                tuple(at[x] for x in n.inputs),
-                tuple(at[y] for y in n.outputs),
+                tuple(at.get(x, x) for x in n.inputs),
+                tuple(at.get(y, y) for y in n.outputs),
                 n.attributes,
             )
             for n in g.nodes
         ]
-        tensors = {at[t.name]: Tensor(at[t.name], t.shape) for t in g.tensors.values()}
+        tensors = {at[t.name]: Tensor(at[t.name], t.shape, t.dtype) for t in g.tensors.values()}
         parts.append(
             (
                 [tensors[at[t.name]] for t in g.inputs],

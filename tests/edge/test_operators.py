@@ -12,12 +12,15 @@ from program_samples import Int8, bundle_graphs, bundles, catalogue, hard_inputs
 
 from trine.compilers.cases import draw
 from trine.compilers.operators import operators
+from trine.edge.float32 import writers
 from trine.edge.operators import kernel_of, kernels
 from trine.edge.qdq import run_qdq, to_qdq
 
 BUNDLES = sorted(bundles())
 # A float sum in onnxruntime's unfused path may fall on the other side of a tie: named here, and bounded.
 TIES = {("MatMul_constant_stack", False): 2, ("MatMul_constant_stack", True): 2}
+# Kernels whose meaning is our own, one step from onnxruntime's float32 at most.
+OWN = {name for name, kernel in kernels().items() if kernel.apart} - {"softmax", "table"}
 # A core for each layout of weights: rows in pairs, single rows.
 LAYOUTS = ["cortex-m4f", "cortex-m55"]
 
@@ -45,11 +48,12 @@ def differing(bundle: str, found: dict[str, Int8], wanted: dict[str, Int8]) -> d
     return wrong
 
 
-def test_every_operator_has_a_kernel_and_the_catalogue_reaches_every_kernel() -> None:
+def test_every_operator_has_c_and_the_catalogue_reaches_every_kernel() -> None:
     standing = {op for op, record in operators().items() if record.cases}
-    assert standing <= set(kernel_of())
+    assert standing <= set(kernel_of()) | set(writers())
     reached = {step.kernel for lowered in bundles().values() for step in lowered.program.steps}
-    assert reached == set(kernels()) - {"relayout"}  # the C print alone makes those
+    # The C print alone makes relayout; precision float32 alone makes float32.
+    assert reached == set(kernels()) - {"relayout", "float32"}
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)
@@ -62,7 +66,10 @@ def test_onnxruntime_equals_numpy(bundle: str, optimize: bool, activation_type: 
     found = run_qdq(to_qdq(program, activation_type), program, feed, optimize)
     wrong = differing(bundle, found, wanted)
     ties = {name: count for name, (count, step) in wrong.items() if step == 1}
-    assert all(count <= TIES.get((name, optimize), 0) for name, count in ties.items()), wrong
+    apart = {name for name in ties if kernel_of()[catalogue()[name].nodes[0].op].name in OWN}
+    assert all(count <= TIES.get((name, optimize), 0) for name, count in ties.items() if name not in apart), (
+        wrong
+    )
     assert set(wrong) == set(ties), wrong
 
 
@@ -89,6 +96,8 @@ def test_quantised_is_near_float(bundle: str) -> None:
     feed = draw(graph, 64)
     exact, found = graph.run(feed), program.run_float(feed)
     for name in program.outputs:
+        if not program.tensors[name].quantized:
+            continue
         real = exact[name].astype(np.float64)
         error = found[name] - real
         noise = 10 * np.log10(np.mean(real**2) / max(np.mean(error**2), 1e-30)) if np.any(real) else np.inf

@@ -1,0 +1,9 @@
+"""Abs (ONNX Abs-13). Normal form: inputs (x); no attributes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trine.compilers.elementwise import unary
+
+OPERATOR = unary("Abs", np.abs, kinds="fiu")

@@ -1,0 +1,9 @@
+"""Ceil (ONNX Ceil-13). Normal form: inputs (x); no attributes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trine.compilers.elementwise import unary
+
+OPERATOR = unary("Ceil", np.ceil)

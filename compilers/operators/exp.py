@@ -1,0 +1,9 @@
+"""Exp (ONNX Exp-13). Normal form: inputs (x); no attributes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trine.compilers.elementwise import unary
+
+OPERATOR = unary("Exp", np.exp)

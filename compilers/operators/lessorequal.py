@@ -1,0 +1,9 @@
+"""LessOrEqual with broadcasting (ONNX LessOrEqual-16), a bool; normal form in `compilers.elementwise`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trine.compilers.elementwise import several
+
+OPERATOR = several("LessOrEqual", np.less_equal, kinds="fiu", to_truth=True)

@@ -1,0 +1,24 @@
+"""Scan (ONNX Scan-11) over an axis of fixed length: `loops` has unrolled it before nodes are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trine.compilers.graph import Array, Node, Shape
+from trine.compilers.loops import REFUSED
+from trine.compilers.operators import Operator, SourceNode, Unsupported
+
+
+def read(source: SourceNode) -> Node:
+    raise Unsupported(str(source.attributes.get(REFUSED, "its steps are not known when compiling")))
+
+
+def shapes(node: Node, inputs: Sequence[Shape]) -> list[Shape]:
+    raise NotImplementedError("a Scan never stands in a Graph")
+
+
+def run(node: Node, arguments: Sequence[Array]) -> list[Array]:
+    raise NotImplementedError("a Scan never stands in a Graph")
+
+
+OPERATOR = Operator("Scan", read, shapes, run, ())

@@ -1,0 +1,9 @@
+"""Sign (ONNX Sign-13). Normal form: inputs (x); no attributes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trine.compilers.elementwise import unary
+
+OPERATOR = unary("Sign", np.sign, kinds="fiu")

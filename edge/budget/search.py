@@ -1,0 +1,292 @@
+"""From limits to a program: sensitivities, the front of choices, the chosen one really compiled and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from trine.compilers.examples import Examples
+from trine.compilers.graph import Graph
+from trine.compilers.target import Progress, silent
+from trine.devices import EdgeDevice
+from trine.devices.errors import AnswerIsNo, InputError
+from trine.edge.accuracy import accuracy
+from trine.edge.budget.limits import Limits
+from trine.edge.budget.measure import Measured, measure
+from trine.edge.budget.solve import front, solve
+from trine.edge.budget.space import Alternative, Space, bits_chosen, space_of
+from trine.edge.lower import observed
+from trine.edge.quantize import Quantized, quantize
+from trine.edge.quantize.histogram import extremes
+from trine.edge.quantize.replay import decibels
+from trine.edge.quantize.sensitivity import sensitivity
+from trine.edge.running import Compiler, emulation_missing
+
+DEFAULT_DROP = 0.5  # points, where `mixed` is asked for and nothing is limited
+CORRECTIONS = 5  # times that a limit is tightened by what the prediction missed
+SCORED = 4096
+UNITS = {"ram_bytes": "B", "flash_bytes": "B", "energy_j": "J"}
+Choice = tuple[Alternative, ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A choice, really compiled: what it takes, how good it is. drop: points of accuracy below float, if labelled."""
+
+    choice: Choice
+    quantized: Quantized
+    measured: Measured
+    drop: float | None
+
+    def over(self, limits: Mapping[str, float]) -> dict[str, float]:
+        """By how much it exceeds each limit that it exceeds; an energy that is not known exceeds none."""
+        used = {name: getattr(self.measured, name) for name in limits}
+        return {n: used[n] - most for n, most in limits.items() if used[n] is not None and used[n] > most}
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        m = self.measured
+        return {
+            "flash_bytes": m.flash_bytes, "ram_bytes": m.ram_bytes, "energy_j": m.energy_j,
+            "instructions": m.instructions, "sqnr_db": self.quantized.sqnr_db, "accuracy_drop": self.drop,
+            "how": m.how, "bits": [a.settings["weight_bits"] for a in self.choice],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Found:
+    """The program that was chosen, the record for `deployment.json` under `budget`, and one sentence why."""
+
+    quantized: Quantized
+    record: Mapping[str, Any]
+    why: str
+
+
+@dataclass(frozen=True)
+class Search:
+    """One request. widths: of weights that may be used, the widest first."""
+
+    graph: Graph
+    device: EdgeDevice
+    examples: Examples
+    limits: Limits
+    widths: tuple[int, ...] = (8, 4, 2)
+    requantize: Literal["exact", "tflite"] = "exact"
+    compiler: Compiler = "zig"
+    progress: Progress = silent
+    points: dict[Choice, Point] = field(default_factory=dict)
+
+    @cached_property
+    def space(self) -> Space:
+        """Every alternative with its costs. Raises InputError where there is nothing to choose."""
+        noises = sensitivity(self.graph, self.examples, self.widths, self.progress)
+        if not noises:
+            raise InputError(f"{self.graph.name}: no layer has weights whose width could be chosen")
+        found = extremes(self.graph, observed(self.graph), self.examples, 64, self.progress)
+        ranges = {name: extreme.range for name, extreme in found.items()}
+        return space_of(self.graph, ranges, noises, self.device, self.compiler, self.progress)
+
+    def realise(self, choice: Choice) -> Point:
+        """Quantise, recover, compile, run and score a choice, once."""
+        if choice not in self.points:
+            bits = bits_chosen(choice)
+            made = quantize(
+                self.graph,
+                self.examples,
+                requantize=self.requantize,
+                progress=self.progress,
+                weight_bits=bits,
+            )
+            measured = measure(made.program, self.device, self.compiler)
+            self.points[choice] = Point(choice, made, measured, self.drop_of(made))
+        return self.points[choice]
+
+    def drop_of(self, made: Quantized) -> float | None:
+        """Points of accuracy lost on labelled examples; None without usable labels."""
+        scores = accuracy(self.graph, made.program, self.examples, self.progress, SCORED)
+        return (
+            None if scores is None else 100 * (scores["source"]["accuracy"] - scores["deployed"]["accuracy"])
+        )
+
+    @property
+    def most_drop(self) -> float | None:
+        """The accuracy that may be lost; a usual value where nothing else is limited."""
+        return self.limits.accuracy_drop if self.limits.any else DEFAULT_DROP
+
+    def refuse(self) -> None:
+        """Raise InputError for limits that nothing here can check."""
+        problems = []
+        if self.limits.energy_j is not None and not self.space.has_energy:
+            why = (
+                emulation_missing(self.device, self.compiler)
+                or f"no power of {self.device.name} is published"
+            )
+            problems.append(f"--max-energy-per-inference: energy cannot be estimated: {why}")
+        labels = self.examples.labels
+        usable = labels is not None and labels.ndim == 1 and labels.dtype.kind in "iu"
+        if self.most_drop is not None and not usable:
+            problems.append(
+                "--max-accuracy-drop (or mixed without a limit) needs labels: add y, one class number an example, "
+                "to the calibration file, or limit flash, RAM or energy instead"
+            )
+        if problems:
+            raise InputError("\n  ".join(problems))
+
+    def within(self) -> tuple[Point, str]:
+        """The most accurate choice within the resources that are limited."""
+        limits = self.limits.resources
+        tightened = dict(limits)
+        for _ in range(CORRECTIONS):
+            choice = solve(self.space, tightened)
+            if choice is None:
+                break
+            point = self.realise(choice)
+            over = point.over(limits)
+            if not over:
+                if self.most_drop is not None and point.drop is not None and point.drop > self.most_drop:
+                    raise AnswerIsNo(self.too_inaccurate(point))
+                return point, f"least noise of {self.space.count:,} combinations within {shown(limits)}"
+            tightened = {name: most - over.get(name, 0.0) for name, most in tightened.items()}
+        raise AnswerIsNo(self.infeasible())
+
+    def cheapest(self) -> tuple[Point, str]:
+        """The choice of the front with least flash whose accuracy is kept; bisection, for noise orders the front."""
+        choices, most = front(self.space, {}), self.most_drop
+        assert most is not None
+        low, high, best = 0, len(choices) - 1, None
+        while low <= high:
+            middle = (low + high) // 2
+            point = self.realise(choices[middle])
+            if point.drop is not None and point.drop <= most:
+                best, high = point, middle - 1
+            else:
+                low = middle + 1
+        if best is None:
+            raise AnswerIsNo(self.too_inaccurate(self.realise(choices[-1])))
+        return best, f"least flash of the front whose accuracy falls by at most {most:g} points"
+
+    def too_inaccurate(self, point: Point) -> str:
+        """What binds when the resources suffice and the accuracy does not."""
+        asked = self.most_drop or 0.0
+        drop = point.drop or 0.0
+        limits = self.limits.resources
+        where = f"within {shown(limits)} the most accurate choice" if limits else "the most accurate choice"
+        return (
+            f"{self.graph.name} for {self.device.name}: accuracy binds: {where} ({summary(point)}) falls by "
+            f"{drop:.2f} points, {drop - asked:.2f} more than the {asked:g} allowed; allow more, or fine-tune with "
+            "quantisation in the loop"
+        )
+
+    def infeasible(self) -> str:
+        """Which limits bind, by how much, and what the least of each costs in accuracy; each really compiled."""
+        limits = self.limits.resources
+        lines = []
+        for name, most in limits.items():
+            others = {n: v for n, v in limits.items() if n != name}
+            choice, alone = solve(self.space, others, name), False
+            if choice is None:
+                choice, alone = solve(self.space, {}, name), True
+            assert choice is not None
+            point = self.realise(choice)
+            least = getattr(point.measured, name)
+            if least <= most and not alone:
+                continue
+            over = f"over by {amount(least - most, name)}" if least > most else "alone it could be met"
+            lines.append(
+                f"{name.rsplit('_', 1)[0]}: {amount(most, name)} allowed, at least {amount(least, name)} needed"
+                f"{' whatever the others' if alone else ''}, {over}; there {summary(point)}"
+            )
+        listed = "\n  ".join(lines) or "the limits can only be met one at a time"
+        return f"{self.graph.name} for {self.device.name}: no choice of weight widths meets the limits\n  {listed}"
+
+
+def amount(value: float, name: str) -> str:
+    """A number of a limit with its unit."""
+    return f"{value:,.0f} B" if UNITS[name] == "B" else f"{value * 1e6:,.1f} uJ"
+
+
+def shown(limits: Mapping[str, float]) -> str:
+    """Limits in words."""
+    return ", ".join(f"{name.rsplit('_', 1)[0]} {amount(most, name)}" for name, most in limits.items())
+
+
+def summary(point: Point) -> str:
+    """What a compiled choice is like."""
+    m = point.measured
+    parts = [f"flash {m.flash_bytes:,} B", f"RAM {m.ram_bytes:,} B"]
+    parts += [f"energy {m.energy_j * 1e6:,.1f} uJ"] if m.energy_j is not None else []
+    parts += [f"{point.quantized.sqnr_db:.1f} dB to float"]
+    parts += [f"accuracy {-point.drop:+.2f} points"] if point.drop is not None else []
+    return ", ".join(parts)
+
+
+def search(
+    graph: Graph,
+    device: EdgeDevice,
+    examples: Examples,
+    limits: Limits,
+    widths: Sequence[int] = (8, 4, 2),
+    requantize: Literal["exact", "tflite"] = "exact",
+    compiler: Compiler = "zig",
+    progress: Progress = silent,
+) -> Found:
+    """Choose each layer's weight width under limits.
+
+    With limits of flash, RAM or energy: the least noise within them. With none: the least flash whose accuracy falls by
+    at most `limits.accuracy_drop` points (0.5 where that is not given either). Accuracy is that on the calibration
+    examples. Raises AnswerIsNo where nothing meets the limits, with what binds and by how much; InputError for limits
+    that cannot be checked.
+    """
+    wanted = Search(graph, device, examples, limits, tuple(widths), requantize, compiler, progress)
+    wanted.refuse()
+    point, why = wanted.within() if limits.resources else wanted.cheapest()
+    return Found(point.quantized, record_of(wanted, point, why), why)
+
+
+def record_of(wanted: Search, point: Point, why: str) -> dict[str, Any]:
+    """The object that stands in `deployment.json` under `budget`."""
+    space, resources = wanted.space, wanted.limits.resources
+    others = {name: most for name, most in resources.items() if name != "flash_bytes"}
+    choices = front(space, others)
+    if point.choice not in choices:
+        choices = sorted([*choices, point.choice], key=lambda c: space.total(c)["flash_bytes"])
+    return {
+        "limits": wanted.limits.as_json(),
+        "combinations": space.count,
+        "why": why,
+        "layers": [
+            layer_json(layer, chosen) for layer, chosen in zip(space.layers, point.choice, strict=True)
+        ],
+        "front": [front_json(space, choice, choice == point.choice) for choice in choices],
+        "chosen": point.as_json(),
+    }
+
+
+def layer_json(layer: Sequence[Alternative], chosen: Alternative) -> dict[str, Any]:
+    """A layer's alternatives and the one taken."""
+    listed = [
+        {
+            "form": a.form, "flash_bytes": a.flash_bytes, "ram_bytes": a.ram_bytes, "energy_j": a.energy_j,
+            "noise": a.noise, **{k: v for k, v in a.settings.items() if k != "weight"},
+        }
+        for a in layer
+    ]  # fmt: skip
+    return {
+        "layer": chosen.layer,
+        "weight": chosen.settings["weight"],
+        "chosen": chosen.form,
+        "alternatives": listed,
+    }
+
+
+def front_json(space: Space, choice: Choice, chosen: bool) -> dict[str, Any]:
+    """A point of the front as predicted."""
+    total = space.total(choice)
+    return {
+        "bits": [a.settings["weight_bits"] for a in choice],
+        "flash_bytes": int(total["flash_bytes"]), "ram_bytes": int(total["ram_bytes"]),
+        "energy_j": total["energy_j"] if space.has_energy else None,
+        "weights_sqnr_db": decibels(total["noise"]), "chosen": chosen,
+    }  # fmt: skip

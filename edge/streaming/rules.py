@@ -1,0 +1,225 @@
+"""How each kernel works along time: which columns it reads for a column of its output, and how a piece of it is run.
+
+A column is what a tensor holds for one place on its time axis. A kernel of another package or file says it by a record
+`STREAM` beside its `KERNEL`; the kernels that are plain along time have theirs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from trine.compilers.graph import Shape
+from trine.edge.program import QMIN, IntegerProgram, Step
+
+Axes = Sequence[int | None]
+
+
+class NotLocal(Exception):
+    """A step whose output columns each need the whole of time, or that streaming does not know; says why."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Output column j reads input columns stride * j + first to stride * j + last, every `gap`-th of them."""
+
+    stride: int = 1
+    first: int = 0
+    last: int = 0
+    gap: int = 1
+
+
+@dataclass(frozen=True)
+class Along:
+    """A step along time. axis: time in its output. reaches: of each input.
+
+    outside: the stored value that columns before the first one stand for; None where the step has no such value,
+    because what it computes there depends on how many columns lie outside.
+    carried: (input, output) places whose value goes from one call to the next, for a step with a state: `inputs` of the
+    step at those places are not read along time, they are where the state of the step before comes in.
+    """
+
+    axis: int
+    reaches: tuple[Reach | None, ...]
+    outside: int | None = None
+    carried: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One kernel along time.
+
+    along(program, step, axes) -> Along, from the time axis of each input; raises NotLocal.
+    part(step, along, pads, columns) -> the step for `columns` columns of its output, where `pads` columns of padding are
+    left before and after those it is given.
+    """
+
+    along: Callable[[IntegerProgram, Step, Axes], Along]
+    part: Callable[[Step, Along, tuple[int, int], int], Step]
+
+
+def stream_of(kernel: str) -> Stream | None:
+    """The record of a kernel: of its own file, else of this one; None for a kernel that is not known along time."""
+    return own_record(kernel) or RULES.get(kernel)
+
+
+@cache
+def own_record(kernel: str) -> Stream | None:
+    """`STREAM` of the file of edge/operators that serves the kernel."""
+    from trine.edge.operators import kernels
+
+    record = kernels()[kernel]
+    module = import_module(record.run.__module__)
+    found = getattr(module, "STREAM", None)
+    return found if isinstance(found, Stream) else None
+
+
+def only_axis(axes: Axes) -> int:
+    """The time axis that all inputs share."""
+    found = set(axes)
+    if len(found) != 1 or None in found:
+        raise NotLocal("its inputs do not share a time axis")
+    return next(a for a in axes if a is not None)
+
+
+def unchanged(step: Step, along: Along, pads: tuple[int, int], columns: int) -> Step:
+    """A part is the same step on fewer columns."""
+    return step
+
+
+def along_window(program: IntegerProgram, step: Step, axes: Axes) -> Along:
+    """Conv and pools: a window that slides over the spatial axes, all but the first."""
+    axis, a = only_axis(axes), step.attributes
+    if axis == 0:
+        raise NotLocal("its windows do not slide along time: time is its channel axis")
+    i = axis - 1
+    kernel = a["kernel_shape"] if "kernel_shape" in a else step.constants["weight"].shape[2:]
+    x, y = (program.tensors[n].shape[axis] for n in (step.inputs[0], step.output))
+    reach = (kernel[i] - 1) * a["dilations"][i]
+    if y == 1 and x > 1 and reach + 1 >= x:
+        raise NotLocal("it is one window over all of time")
+    if any(a.get("uncounted", ())) and a["dilations"][i] > 1:
+        raise NotLocal("its window is dilated and rounded up at the end")
+    first = -a["pads"][i]
+    tensor = program.tensors[step.inputs[0]]
+    outside: int | None = {"max_pool": QMIN, "mean": None}.get(step.kernel, tensor.zero_point)
+    if step.kernel == "mean" and a.get("count_include_pad"):
+        outside = tensor.zero_point
+    return Along(axis, (Reach(a["strides"][i], first, first + reach, a["dilations"][i]),), outside)
+
+
+def part_window(step: Step, along: Along, pads: tuple[int, int], columns: int) -> Step:
+    """The same window with other padding along time; a single column is given the columns it reads and no others.
+
+    Cells of the end's padding that did not count still do not.
+    """
+    i, a = along.axis - 1, dict(step.attributes)
+    end = len(a["pads"]) // 2 + i
+    every, gaps = list(a["pads"]), list(a["dilations"])
+    if any(a.get("uncounted", ())):
+        left_out = list(a["uncounted"])
+        left_out[i] = max(0, pads[1] - (every[end] - left_out[i]))
+        a["uncounted"] = tuple(left_out)
+    every[i], every[end] = pads
+    if columns == 1:
+        gaps[i] = 1
+    return replace(step, attributes={**a, "pads": tuple(every), "dilations": tuple(gaps)})
+
+
+def along_elements(program: IntegerProgram, step: Step, axes: Axes) -> Along:
+    """Kernels that work element by element: constants must be the same for all of time."""
+    axis, shape = only_axis(axes), program.tensors[step.output].shape
+    if any(len(program.tensors[n].shape) != len(shape) for n in step.inputs):
+        raise NotLocal("its inputs differ in rank")
+    if any(program.tensors[n].shape[axis] != shape[axis] for n in step.inputs):
+        raise NotLocal("one of its inputs is repeated along time")
+    for constant in timed(step, shape, axis).values():
+        if np.any(constant != np.take(constant, [0], axis)):
+            raise NotLocal("its constant changes along time")
+    return Along(axis, (Reach(),) * len(step.inputs))
+
+
+def timed(step: Step, shape: Shape, axis: int) -> dict[str, Any]:
+    """Constants laid out over the whole output."""
+    return {
+        name: value
+        for name, value in step.constants.items()
+        if value.ndim == len(shape) and value.shape[axis] == shape[axis] > 1
+    }
+
+
+def part_elements(step: Step, along: Along, pads: tuple[int, int], columns: int) -> Step:
+    """Constants over the output are cut to the columns; they are the same in all of them."""
+    constants = dict(step.constants)
+    place = constants.get("constant")
+    if place is not None and place.ndim > along.axis and place.shape[along.axis] > columns:
+        constants["constant"] = np.ascontiguousarray(np.take(place, range(columns), along.axis))
+    return replace(step, constants=constants)
+
+
+def along_rows(program: IntegerProgram, step: Step, axes: Axes) -> Along:
+    """Dense: every row of the input times the weights."""
+    axis = only_axis(axes)
+    if axis == len(program.tensors[step.inputs[0]].shape) - 1:
+        raise NotLocal("it mixes all of time: time is the axis its weights sum over")
+    return Along(axis, (Reach(),))
+
+
+def along_matmul(program: IntegerProgram, step: Step, axes: Axes) -> Along:
+    """A product with a constant; time must be the axis that stays."""
+    place, shape = step.attributes["constant"], program.tensors[step.inputs[0]].shape
+    if place is None or len(shape) != 2 or step.constants["constant"].ndim != 2:
+        raise NotLocal("it multiplies all of time with all of time, as attention does")
+    axis = only_axis(axes)
+    if axis != (0 if place == 1 else 1):
+        raise NotLocal("it mixes all of time: time is the axis it sums over")
+    return Along(axis, (Reach(),))
+
+
+def along_other_axis(program: IntegerProgram, step: Step, axes: Axes) -> Along:
+    """Softmax and Concat: along an axis that is not time."""
+    axis = only_axis(axes)
+    if step.attributes["axis"] == axis:
+        what = "normalises over" if step.kernel == "softmax" else "joins pieces of"
+        raise NotLocal(f"it {what} all of time")
+    return Along(axis, (Reach(),) * len(step.inputs))
+
+
+def along_transpose(program: IntegerProgram, step: Step, axes: Axes) -> Along:
+    return Along(tuple(step.attributes["perm"]).index(only_axis(axes)), (Reach(),))
+
+
+def along_reshape(program: IntegerProgram, step: Step, axes: Axes) -> Along:
+    """A reshape that leaves time an axis of its own."""
+    axis = only_axis(axes)
+    x, y = program.tensors[step.inputs[0]].shape, program.tensors[step.output].shape
+    before = int(np.prod(x[:axis]))
+    for i, size in enumerate(y):
+        if size == x[axis] and int(np.prod(y[:i])) == before:
+            return Along(i, (Reach(),))
+    raise NotLocal("it folds time into another axis")
+
+
+def along_mean_axes(program: IntegerProgram, step: Step, axes: Axes) -> Along:
+    axis, over = only_axis(axes), step.attributes["axes"]
+    if axis in over:
+        raise NotLocal("it takes the mean over all of time")
+    kept = len(program.tensors[step.output].shape) == len(program.tensors[step.inputs[0]].shape)
+    return Along(axis if kept else axis - sum(a < axis for a in over), (Reach(),))
+
+
+RULES: Mapping[str, Stream] = {
+    **dict.fromkeys(("conv", "max_pool", "mean"), Stream(along_window, part_window)),
+    **dict.fromkeys(("table", "add", "mul"), Stream(along_elements, part_elements)),
+    **dict.fromkeys(("softmax", "concat"), Stream(along_other_axis, unchanged)),
+    "dense": Stream(along_rows, unchanged),
+    "matmul": Stream(along_matmul, unchanged),
+    "transpose": Stream(along_transpose, unchanged),
+    "reshape": Stream(along_reshape, unchanged),
+    "mean_axes": Stream(along_mean_axes, unchanged),
+}

@@ -1,0 +1,137 @@
+"""Train a GRU or an LSTM on the heartbeats of MIT-BIH DS1 and write it as ONNX.
+
+python train_recurrent.py --cell gru --data mitbih     writes gru.onnx beside this file
+
+Reads `calib.npz`, made by `trine data mitbih -o DIR`; DS2 stays shut. Data, augmentation and recipe are those of
+`examples/ecg`, whose scripts are used as they are; only the network and the number of batches differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+sys.path.append(str(Path(__file__).parents[1] / "ecg"))
+
+from model import HighPass
+from train import Beats, Recipe, Sampler, augment, follow, load, repeatable
+
+STEPS = 1500
+
+
+class RecurrentBeatNet(nn.Module):
+    """One strided convolution makes 32 steps of a beat; a recurrent layer reads them; the RR ratios join; 5 logits."""
+
+    def __init__(self, cell: str, hidden: int = 32, dropout: float = 0.0, hidden_shape: float = 0.0) -> None:
+        super().__init__()
+        self.cell, self.hidden_shape = cell, hidden_shape
+        self.steps: nn.Conv1d = HighPass(2, 16, 15, stride=4, padding=7)
+        self.recurrent = (nn.GRU if cell == "gru" else nn.LSTM)(16, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.decide = nn.Sequential(nn.Linear(hidden + 8, 32), nn.ReLU(), nn.Linear(32, 5))
+
+    def forward(self, beat: Tensor, rr: Tensor) -> Tensor:
+        steps = torch.relu(self.steps(beat)).permute(2, 0, 1)
+        _, state = self.recurrent(steps)
+        last = (state if self.cell == "gru" else state[0]).squeeze(0)
+        shape = self.dropout(last)
+        if self.training:
+            shape = shape * (torch.rand(len(shape), 1) >= self.hidden_shape)
+        decided: Tensor = self.decide(torch.cat([shape, rr], dim=1))
+        return decided
+
+
+def train(beats: Beats, cell: str, recipe: Recipe, steps: int, seed: int) -> RecurrentBeatNet:
+    """The running average of the weights of one training on all of DS1."""
+    torch.manual_seed(seed)
+    chance = torch.Generator().manual_seed(seed)
+    sampler = Sampler(beats, torch.arange(len(beats.y)).numpy(), recipe, seed)
+    net = RecurrentBeatNet(cell, dropout=recipe.dropout, hidden_shape=recipe.hidden_shape)
+    average = RecurrentBeatNet(cell)
+    average.load_state_dict(net.state_dict())
+    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=steps, pct_start=0.15)
+    for step in range(steps):
+        rows, shapes = sampler.draw()
+        beat, rr = augment(beats.beat[shapes], beats.rr[rows], recipe, chance)
+        wanted = torch.from_numpy(beats.y[rows])
+        loss = functional.cross_entropy(net(beat, rr), wanted, label_smoothing=recipe.smoothing)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        follow(average, net, min(recipe.averaging, (step + 1) / (step + 10)))
+        if (step + 1) % 100 == 0:
+            print(f"{cell}: step {step + 1} of {steps}, loss {loss.item():.3f}", file=sys.stderr)
+    return average.eval()
+
+
+def deployable(net: RecurrentBeatNet, normal_offset: float) -> RecurrentBeatNet:
+    """The network as it runs: zero-sum kernels written out, the offset in the last bias of N."""
+    kernel = net.steps.weight.data
+    plain = nn.Conv1d(2, 16, 15, stride=4, padding=7)
+    assert plain.bias is not None
+    assert net.steps.bias is not None
+    plain.weight.data = kernel - kernel.mean(dim=2, keepdim=True)
+    plain.bias.data = net.steps.bias.data
+    net.steps = plain
+    last = net.decide[-1]
+    assert isinstance(last, nn.Linear)
+    last.bias.data[0] += normal_offset
+    return net.eval()
+
+
+def export(net: RecurrentBeatNet, path: Path, classes: tuple[str, ...]) -> None:
+    """Write the network as ONNX, weights inside, names `beat`, `rr` and `logits`, any batch size."""
+    import onnx
+
+    # The exporter speaks of packages that are not needed here, and warns of its own use of older torch functions.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    batch = {0: torch.export.Dim("batch")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            net, (torch.zeros(2, 2, 128), torch.zeros(2, 8)), input_names=["beat", "rr"], output_names=["logits"],
+            dynamic_shapes={"beat": batch, "rr": batch}, opset_version=18, dynamo=True, verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    model = program.model_proto
+    # The exporter's notes hold paths of this machine and change from run to run.
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    del model.graph.metadata_props[:], model.metadata_props[:]
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    model.doc_string = f"AAMI heartbeat {net.cell.upper()} trained on MIT-BIH DS1; classes " + " ".join(classes)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cell", choices=("gru", "lstm"), default="gru")
+    parser.add_argument("--data", type=Path, default=Path("mitbih"), help="folder of `trine data mitbih -o`")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path)
+    given = parser.parse_args()
+    repeatable()
+    beats, recipe = load(given.data), Recipe()
+    net = train(beats, given.cell, recipe, given.steps, given.seed)
+    path = given.output or Path(__file__).parent / f"{given.cell}.onnx"
+    export(deployable(net, recipe.normal_offset), path, beats.classes)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

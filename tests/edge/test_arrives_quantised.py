@@ -1,0 +1,173 @@
+"""Networks that onnxruntime's quantiser made, taken as they are: bit for bit what onnxruntime computes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from program_samples import Job, run_on_host
+
+from trine.compilers.graph import Array, Graph
+from trine.compilers.source import load_source
+from trine.devices.errors import InputError
+from trine.edge.c.emit import emit_c
+from trine.edge.lower import Lowered, lower
+from trine.edge.stated import is_quantised, problems, strip
+
+EXAMPLES = 400
+
+
+def network(folder: Path) -> Path:
+    """A float network of every layer that onnxruntime quantises in integers: Conv, depthwise, Add, Mul, pools, Gemm."""
+    rng = np.random.default_rng(5)
+    weights = {
+        "w0": (8, 2, 5),
+        "b0": (8,),
+        "w1": (8, 1, 3),
+        "w2": (8, 8, 1),
+        "b2": (8,),
+        "w3": (5, 8),
+        "b3": (5,),
+    }
+    constants = {name: rng.normal(0, 0.4, shape).astype(np.float32) for name, shape in weights.items()}
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "w0", "b0"], ["c0"], pads=[2, 2], strides=[2]),
+        node("Relu", ["c0"], ["r0"]),
+        node("Conv", ["r0", "w1"], ["c1"], pads=[1, 1], group=8),
+        node("Conv", ["c1", "w2", "b2"], ["c2"]),
+        node("Add", ["c2", "r0"], ["s"]),
+        node("MaxPool", ["s"], ["m"], kernel_shape=[2], strides=[2]),
+        node("Sigmoid", ["m"], ["g"]),
+        node("Mul", ["m", "g"], ["p"]),
+        node("GlobalAveragePool", ["p"], ["a"]),
+        node("Flatten", ["a"], ["f"]),
+        node("Gemm", ["f", "w3", "b3"], ["y"], transB=1),
+    ]
+    ends = [
+        helper.make_tensor_value_info(*end)
+        for end in (("x", TensorProto.FLOAT, ["n", 2, 40]), ("y", TensorProto.FLOAT, ["n", 5]))
+    ]
+    graph = helper.make_graph(
+        nodes, "net", ends[:1], ends[1:], [numpy_helper.from_array(v, k) for k, v in constants.items()]
+    )
+    path = folder / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def examples(count: int = EXAMPLES) -> Array:
+    return np.random.default_rng(1).normal(0, 1, (count, 2, 40)).astype(np.float32)
+
+
+def quantised(folder: Path, form: str, kind: str, per_channel: bool = True) -> Path:
+    """The network through onnxruntime's own quantiser."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # the library is untyped
+        def __init__(self) -> None:
+            self.rows = iter([{"x": row[None]} for row in examples(64)])
+
+        def get_next(self) -> Any:
+            return next(self.rows, None)
+
+    path = network(folder)
+    quant_pre_process(str(path), str(folder / "ready.onnx"), skip_symbolic_shape=True)
+    quantize_static(
+        str(folder / "ready.onnx"), str(folder / "quantised.onnx"), Reader(), quant_format=getattr(QuantFormat, form),
+        activation_type=getattr(QuantType, kind), weight_type=QuantType.QInt8, per_channel=per_channel,
+    )  # fmt: skip
+    return folder / "quantised.onnx"
+
+
+def in_onnxruntime(path: Path, x: Array) -> Array:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.qdqisint8allowed", "1")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": x})[0])
+
+
+def taken(path: Path) -> tuple[Graph, Lowered]:
+    """The quantised network, and the program that takes it as it is."""
+    graph = load_source(path)
+    assert is_quantised(graph)
+    assert problems(graph) == []
+    stripped = strip(graph)
+    return graph, lower(stripped.graph, {}, stated=stripped.stated)
+
+
+@pytest.mark.parametrize("per_channel", [True, False], ids=["channels", "tensors"])
+@pytest.mark.parametrize("kind", ["QInt8", "QUInt8"])
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+def test_numpy_and_c_equal_onnxruntime(form: str, kind: str, per_channel: bool, tmp_path: Path) -> None:
+    path = quantised(tmp_path, form, kind, per_channel)
+    graph, lowered = taken(path)
+    program, x = lowered.program, examples()
+    wanted = in_onnxruntime(path, x)
+    np.testing.assert_array_equal(program.run_float({"x": x})["y"], wanted)
+    # The graph itself is the file's meaning, node by node in float32: at most a tie apart.
+    assert np.abs(graph.run({"x": x})["y"] - wanted).max() <= 1.001 * program.tensors["y"].scale
+    codes = program.quantize({"x": x})
+    cores = ("cortex-m4f", "cortex-m55")
+    named = [replace(program, name=f"for_{core}") for core in cores]
+    jobs = [Job(one, emit_c(one, core), codes) for one, core in zip(named, cores, strict=True)]
+    for outputs in run_on_host(jobs, tmp_path / "c"):
+        np.testing.assert_array_equal(outputs["y"], program.run(codes)["y"])
+
+
+def test_channels_that_no_integer_rule_serves_are_counted(tmp_path: Path) -> None:
+    _, lowered = taken(quantised(tmp_path, "QDQ", "QInt8"))
+    by_float = sum(c.by_float for c in lowered.certificates.values())
+    channels = sum(c.channels for c in lowered.certificates.values())
+    assert 0 < by_float < channels  # stated scales cannot be nudged: measured elsewhere, about a fifth fail
+
+
+def test_what_the_model_leaves_open_is_named(tmp_path: Path) -> None:
+    model = onnx.load(quantised(tmp_path, "QDQ", "QInt8"))
+    (sigmoid,) = [n for n in model.graph.node if n.op_type == "Sigmoid"]
+    (after,) = [n for n in model.graph.node if n.input and n.input[0] == sigmoid.output[0]]
+    readers = {n.output[0]: n for n in model.graph.node if n.op_type == "DequantizeLinear"}
+    dequantised = next(name for name, n in readers.items() if n.input[0] == after.output[0])
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            if name == dequantised:
+                node.input[i] = sigmoid.output[0]
+    produced = {n.output[0]: n for n in model.graph.node}
+    add = next(n for n in model.graph.node if n.op_type == "Add")
+    quantizer = next(
+        n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] == add.output[0]
+    )
+    reader = next(
+        n for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0] == quantizer.output[0]
+    )
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            if name == reader.output[0]:
+                node.input[i] = add.output[0]
+    assert add.output[0] in produced
+    onnx.save(model, tmp_path / "open.onnx")
+    (problem,) = problems(load_source(tmp_path / "open.onnx"))
+    assert "(Add)" in problem and "does not say how its output" in problem
+
+
+def test_blocks_of_scales_are_refused_by_name(tmp_path: Path) -> None:
+    scale = numpy_helper.from_array(np.full((1, 2), 0.1, np.float32), "s")
+    node = helper.make_node("QuantizeLinear", ["x", "s"], ["q"], "blocks", axis=1, block_size=4)
+    back = helper.make_node("DequantizeLinear", ["q", "s"], ["y"], "back", axis=1, block_size=4)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8]) for name in "xy"]
+    graph = helper.make_graph([node, back], "net", ends[:1], ends[1:], [scale])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10),
+        tmp_path / "n.onnx",
+    )
+    with pytest.raises(InputError, match="blocks.*block_size"):
+        load_source(tmp_path / "n.onnx")
