@@ -124,4 +124,5 @@ def describe(
         "cost": [estimate.as_json() for estimate in proof.cost],
         "missing": dict(proof.missing),
         "warnings": list(proof.warnings),
+        **({"budget": proof.budget} if proof.budget else {}),
     }  # fmt: skip

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from trine.compilers.graph import Array, Shape, Tensor
 from trine.devices.errors import InputError, nearest
 
 # What a damaged archive raises; RuntimeError stands for encryption and unknown compression (zipfile).
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, MemoryError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, MemoryError, SyntaxError,
+          TokenError)  # fmt: skip
 
 
 @dataclass(frozen=True)

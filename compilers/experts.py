@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,59 +20,82 @@ def fuse_experts(graph: Graph) -> Graph:
     return graph
 
 
-def _chosen(graph: Graph, name: str) -> Node | None:
-    """The Gather of whole experts that alone makes a value and that one node reads."""
-    node = graph.producers().get(name)
-    if node is None or node.op != "Gather" or node.attributes.get("axis") != 0 or name in graph.outputs:
+@dataclass(frozen=True)
+class _Chosen:
+    """A constant [experts, ...] of which an index takes some: the nodes that do it, in order."""
+
+    value: Array
+    index: str
+    nodes: tuple[Node, ...]
+
+
+def _chosen(graph: Graph, name: str) -> _Chosen | None:
+    """What stands behind a value that is whole experts of a constant, perhaps reshaped, and read once."""
+    nodes: list[Node] = []
+    shape = graph.shape(name)
+    while True:
+        node = graph.producers().get(name)
+        if node is None or name in graph.outputs or len(graph.consumers().get(name, [])) != 1:
+            return None
+        nodes.insert(0, node)
+        if node.op != "Reshape":
+            break
+        name = node.inputs[0]
+    data, index = node.inputs[0], node.inputs[-1]
+    if (
+        node.op != "Gather"
+        or node.attributes["axis"] != 0
+        or data not in graph.constants
+        or index in graph.constants
+    ):
         return None
-    data, index = node.inputs
-    known = data in graph.constants and graph.dtype(data) == "float32" and index in graph.tensors
-    alone = len(graph.consumers().get(name, [])) == 1
-    return node if known and alone and len(graph.shape(index)) == 1 else None
+    value = graph.constants[data]
+    if value.dtype != np.float32 or len(graph.shape(index)) != 1 or shape[:1] != graph.shape(index):
+        return None
+    return _Chosen(value.reshape(len(value), *shape[1:]), index, tuple(nodes))
 
 
 def _fused(graph: Graph, matmul: Node) -> Graph:
     for place in (0, 1):
-        gather = _chosen(graph, matmul.inputs[place])
-        if gather is None or graph.constants[gather.inputs[0]].ndim != 3:
+        x, name = matmul.inputs[1 - place], matmul.inputs[place]
+        chosen = _chosen(graph, name) if name in graph.tensors else None
+        if chosen is None or chosen.value.ndim != 3 or x in graph.constants:
             continue
-        x = matmul.inputs[1 - place]
-        weight = graph.constants[gather.inputs[0]]
-        weight = weight if place == 0 else weight.transpose(0, 2, 1)
-        chosen, inputs = graph.shape(gather.inputs[1])[0], weight.shape[2]
-        column = (inputs, 1) if place == 0 else (1, inputs)
+        weight = chosen.value if place == 0 else chosen.value.transpose(0, 2, 1)
+        count, inputs = graph.shape(chosen.index)[0], weight.shape[2]
         shape = graph.shape(x)
-        if x in graph.constants or shape[-2:] != column or shape[:-2] not in ((), (1,), (chosen,)):
-            continue
-        shared = shape[:-2] != (chosen,) or chosen == 1
-        return _rewritten(graph, matmul, gather, x, weight, (inputs,) if shared else (chosen, inputs))
+        if shape[-2:] == ((inputs, 1) if place == 0 else (1, inputs)) and shape[:-2] in ((), (1,), (count,)):
+            shared = shape[:-2] != (count,) or count == 1
+            return _rewritten(graph, matmul, chosen, weight, (inputs,) if shared else (count, inputs), x)
     return graph
 
 
-def _rewritten(graph: Graph, matmul: Node, gather: Node, x: str, weight: Array, flat: Shape) -> Graph:
+def _rewritten(graph: Graph, matmul: Node, chosen: _Chosen, weight: Array, flat: Shape, x: str) -> Graph:
     """Reshape, ExpertGemm, Reshape in the place of Gather and MatMul (and Gather and Add of a bias)."""
-    name, index = matmul.name, gather.inputs[1]
+    name = matmul.name
     constants = {f"{name}.experts": np.ascontiguousarray(weight)}
-    dropped, last = {gather.name, matmul.name}, matmul
-    add, bias = _bias(graph, matmul, index, weight.shape[:2])
+    dropped, last = {node.name for node in (*chosen.nodes, matmul)}, matmul
+    add, bias = _bias(graph, matmul, chosen.index, weight.shape[:2])
     if add is not None and bias is not None:
-        constants[f"{name}.biases"] = graph.constants[bias.inputs[0]].reshape(weight.shape[:2])
-        dropped |= {add.name, bias.name}
+        constants[f"{name}.biases"] = bias.value.reshape(weight.shape[:2])
+        dropped |= {node.name for node in (*bias.nodes, add)}
         last = add
     narrow, rows = f"{name}.vector", f"{name}.rows"
-    shape = (graph.shape(index)[0], weight.shape[1])
+    shape = (graph.shape(chosen.index)[0], weight.shape[1])
     made = (
         Node("Reshape", narrow, (x,), (narrow,), {"shape": flat}),
-        Node("ExpertGemm", name, (narrow, index, *constants), (rows,), {"shared": int(len(flat) == 1)}),
+        Node(
+            "ExpertGemm", name, (narrow, chosen.index, *constants), (rows,), {"shared": int(len(flat) == 1)}
+        ),
         Node("Reshape", f"{name}.wide", (rows,), last.outputs, {"shape": graph.shape(last.outputs[0])}),
     )
-    tensors = {**graph.tensors, narrow: Tensor(narrow, flat), rows: Tensor(rows, shape)}
     nodes = [
         one
         for node in graph.nodes
         for one in (made if node.name == last.name else () if node.name in dropped else (node,))
     ]
     gone = {n for node in graph.nodes if node.name in dropped for n in node.outputs} - set(last.outputs)
+    tensors = {**graph.tensors, narrow: Tensor(narrow, flat), rows: Tensor(rows, shape)}
     used = {n for node in nodes for n in node.inputs}
     return replace(
         graph, nodes=tuple(nodes), tensors={n: t for n, t in tensors.items() if n not in gone},
@@ -80,19 +103,14 @@ def _rewritten(graph: Graph, matmul: Node, gather: Node, x: str, weight: Array, 
     )  # fmt: skip
 
 
-def _bias(graph: Graph, matmul: Node, index: str, shape: Shape) -> tuple[Node | None, Node | None]:
-    """The Add behind a MatMul and the Gather of biases by the same index, if that is what there is."""
-    readers = graph.consumers().get(matmul.outputs[0], [])
-    if len(readers) != 1 or readers[0].op != "Add" or matmul.outputs[0] in graph.outputs:
+def _bias(graph: Graph, matmul: Node, index: str, shape: Shape) -> tuple[Node | None, _Chosen | None]:
+    """The Add behind a MatMul and the biases by the same index, if that is what there is."""
+    product = matmul.outputs[0]
+    readers = graph.consumers().get(product, [])
+    if len(readers) != 1 or readers[0].op != "Add" or product in graph.outputs:
         return None, None
     add = readers[0]
-    other = add.inputs[1 - add.inputs.index(matmul.outputs[0])]
-    gather = _chosen(graph, other) if other in graph.tensors else None
-    if (
-        gather is None
-        or gather.inputs[1] != index
-        or graph.constants[gather.inputs[0]].size != int(np.prod(shape))
-    ):
-        return None, None
-    fits = graph.shape(other) == graph.shape(matmul.outputs[0])
-    return (add, gather) if fits else (None, None)
+    other = add.inputs[1 - add.inputs.index(product)]
+    chosen = _chosen(graph, other) if other in graph.tensors else None
+    fits = chosen is not None and chosen.index == index and chosen.value.size == int(np.prod(shape))
+    return (add, chosen) if fits and graph.shape(other) == graph.shape(product) else (None, None)

@@ -64,8 +64,8 @@ def build(op: str, attributes: Mapping[str, Any], features: int) -> Ensemble:
     value = np.where(inner, numbers["values"], 0).astype(np.float32)
     if np.isnan(value).any():
         raise Unsupported("a threshold is NaN")
-    children = [_children(numbers, place, inner, side) for side in ("true", "false")]
     roots = _roots(numbers["treeids"])
+    children = [_children(numbers, place, inner, side) for side in ("true", "false")]
     _acyclic(roots, children[0], children[1], inner)
     classes = tuple(attributes["classlabels_int64s"]) if role == "class" else ()
     outputs = len(classes) if classes else int(attributes.get("n_targets", 1))
@@ -279,7 +279,7 @@ def plain(attributes: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]
             if value:
                 found["classlabels_int64s"] = tuple(range(len(value)))
                 found["names"] = tuple("\0".join(map(text, value)).encode())
-        elif value is not None:
+        elif value is not None and np.size(value):
             found[name] = tuple(np.asarray(value).tolist()) if np.ndim(value) else value
     if "classlabels_strings" in names and not found.get("classlabels_int64s"):
         raise Unsupported("it states no class labels")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trine.compilers.graph import Array
+from trine.compilers.ml_linear import expand
 
 DOMAIN = "ai.onnx.ml"
 TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
@@ -44,6 +45,7 @@ def unwrap(model: Any, oldest: int) -> None:
             to_identity(model, node)
     number_labels(model)
     fold_scalers(model)
+    expand(model)
 
 
 def raise_opset(model: Any, oldest: int) -> None:

@@ -104,13 +104,18 @@ def groups_by_parts(node: Node) -> list[Spelled]:
         "column": np.array([-1, 1], np.int64),
         "ones": np.ones(groups, np.float32), "zeros": np.zeros(groups, np.float32),
     }  # fmt: skip
-    at = {role: f"{name}.{role}" for role in (*roles, "x", "y", "z", "shape", "gamma", "beta", "scaled", "moved")}
+    at = {
+        role: f"{name}.{role}"
+        for role in (*roles, "x", "y", "z", "shape", "gamma", "beta", "scaled", "moved")
+    }
     made = {at[role]: value for role, value in roles.items()}
     x, gamma, beta = node.inputs
     nodes = [
         Spelled("Shape", [x], [at["shape"]]),
         Spelled("Reshape", [x, at["groups"]], [at["x"]]),
-        Spelled("InstanceNormalization", [at["x"], at["ones"], at["zeros"]], [at["y"]], {"epsilon": a["epsilon"]}),
+        Spelled(
+            "InstanceNormalization", [at["x"], at["ones"], at["zeros"]], [at["y"]], {"epsilon": a["epsilon"]}
+        ),
         Spelled("Reshape", [at["y"], at["channels"]], [at["z"]]),
         Spelled("Reshape", [gamma, at["column"]], [at["gamma"]]),
         Spelled("Reshape", [beta, at["column"]], [at["beta"]]),

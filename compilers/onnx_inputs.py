@@ -97,5 +97,9 @@ def fix_shapes(model: Any, shapes: Mapping[str, Shape]) -> None:
         for size in dims:
             tensor.shape.dim.add().dim_value = int(size)
     del model.graph.value_info[:]
+    given = {value.name: value for value in _inputs(model)}
     for value in model.graph.output:
-        value.type.tensor_type.ClearField("shape")
+        if value.name in given:  # an input handed through
+            value.type.CopyFrom(given[value.name].type)
+        else:
+            value.type.tensor_type.ClearField("shape")

@@ -13,6 +13,7 @@ import numpy as np
 
 from trine.compilers.graph import Shape
 from trine.compilers.ml_exports import unwrap
+from trine.compilers.onnx_hazards import hazards
 from trine.compilers.onnx_inputs import fix_shapes, input_problems
 from trine.devices.errors import InputError
 
@@ -43,6 +44,7 @@ def accept(model: Any, name: str, shapes: Mapping[str, Shape] | None = None, bat
     model = _upgraded(model)
     _refuse(name, _envelope_problems(model))
     problems = [*_wiring_problems(model.graph), *_schema_problems(model), *_weight_problems(model)]
+    problems += hazards(_nodes(model))
     _refuse(name, [*problems, *input_problems(model, shapes or {}, batched)])
     if batched:
         fix_shapes(model, shapes or {})
@@ -92,6 +94,9 @@ def _envelope_problems(model: Any) -> list[str]:
     versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
     if not versions:
         problems.append("imports no opset of ONNX's own domain")
+    numbers = [model.ir_version, *(entry.version for entry in model.opset_import)]
+    if not all(0 < number < 1 << 31 for number in numbers):
+        problems.append(f"damaged: it states the versions {', '.join(map(str, numbers))}")
     problems += [
         f"opset {v} is not supported: {OLDEST_OPSET} to {newest} are; "
         + ("convert it with onnx.version_converter" if v < OLDEST_OPSET else "export with an older opset")
@@ -115,13 +120,23 @@ def _names(graph: Any) -> Iterator[Any]:
     yield from (value.name for value in (*graph.initializer, *graph.input, *graph.output))
 
 
+def _nodes(model: Any) -> Iterator[Any]:
+    """Every node of the model, those of sub-graphs and functions among them."""
+    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for attribute in node.attribute:
+            waiting += [inner for graph in (attribute.g, *attribute.graphs) for inner in graph.node]
+
+
 def _tensors(model: Any) -> Iterator[Any]:
     """Every TensorProto of the model, sub-graphs and functions among them."""
 
     def of(nodes: Any) -> Iterator[Any]:
         for node in nodes:
             for attribute in node.attribute:
-                if attribute.HasField("t"):
+                if attribute.HasField("t") and attribute.name != "membership_values":  # NaN divides its sets
                     yield attribute.t
                 yield from attribute.tensors
                 for graph in [attribute.g, *attribute.graphs]:
@@ -208,8 +223,11 @@ def _schema_problems(model: Any) -> list[str]:
     graphs = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
     for node in [*model.graph.node, *(node for function in model.functions for node in function.node)]:
         nested = any(attribute.type in graphs for attribute in node.attribute)
-        if nested or node.domain not in ("", "ai.onnx") or not defs.has(node.op_type):
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        if domain not in ("", "ai.onnx.ml") or not defs.has(node.op_type, domain):
             continue  # lowering lists what it does not know
+        if nested and node.op_type in ("If", "Loop", "Scan"):
+            continue
         try:
             checker.check_node(node, context)
         except checker.ValidationError as reason:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trine.compilers.attention import fuse_attention
 from trine.compilers.experts import fuse_experts
 from trine.compilers.graph import Array, Graph, Node, Shape, Stored, Tensor
 from trine.compilers.onnx_loader import load_onnx
 from trine.compilers.onnx_normaliser import normalise
+from trine.compilers.onnx_types import type_problem
 from trine.compilers.operators import Operator, SourceNode, Unsupported, operators
 from trine.devices.errors import InputError
 
+LARGEST_TENSOR = (
+    1 << 24
+)  # values an example: far beyond every device, and a file of a few bytes could ask for more
 HELD = (  # types a `Graph` holds
     "float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
 )  # fmt: skip
@@ -56,12 +62,20 @@ def lower(model: Any, name: str, batch: Mapping[str, int] | int | None = 0) -> G
         Tensor(v.name, without(tuple(int(d) for d in v.shape), lowering.batch[v.name]), v.dtype.numpy().name)
         for v in ir.graph.inputs
     )
+    for tensor in inputs:
+        if prod(tensor.shape) > LARGEST_TENSOR:
+            count = prod(tensor.shape)
+            raise InputError(
+                f"{name}: input {tensor.name} has {count} values an example; {LARGEST_TENSOR} are supported"
+            )
+    if empty := [tensor.name for tensor in inputs if 0 in tensor.shape]:
+        raise InputError(f"{name}: input {', '.join(empty)} has no values")
     lowering.tensors = {tensor.name: tensor for tensor in inputs}
     for index, node in enumerate(ir.graph):
         lowering.take(node, index)
     outputs = tuple(value.name for value in ir.graph.outputs)
     lowering.refuse()
-    graph = fuse_experts(lowering.graph(inputs, outputs))
+    graph = fuse_attention(fuse_experts(lowering.graph(inputs, outputs)))
     graph.check()
     return graph
 
@@ -111,6 +125,8 @@ class _Lowering:
             {n: self.constants[n] for n in inputs if n in self.constants}, self.opset,
             types=dict(zip(inputs, types, strict=True)), batch={n: self.batch.get(n) for n in inputs},
         )  # fmt: skip
+        if problem := type_problem(source.op, self.opset, operator.domain, types):
+            raise Unsupported(problem)
         if all(n in self.constants for n in inputs if n):
             if source.op in ("DequantizeLinear", "Transpose"):
                 self._keep(source)
@@ -137,6 +153,12 @@ class _Lowering:
             strict=True,
         )  # fmt: skip
         for result, shape, kind, place in results:
+            if prod(shape) > LARGEST_TENSOR:
+                raise Unsupported(
+                    f"{result} has {prod(shape)} values an example; {LARGEST_TENSOR} are supported"
+                )
+            if result and 0 in shape:
+                raise Unsupported(f"its result {result} {shape} has no values")
             if result and kind not in HELD:
                 raise Unsupported(f"{result} is {kind}; supported are {', '.join(HELD)}")
             if result:
@@ -153,6 +175,8 @@ class _Lowering:
             return
         q, scale = source.constant(0, "the integers"), source.constant(1, "the scale")
         zero = source.constant(2, "the zero point") if source.has(2) else np.zeros(scale.shape, q.dtype)
+        if zero.size != scale.size:
+            raise Unsupported(f"{zero.size} zero points for {scale.size} scales")
         if q.dtype.name not in HELD or scale.dtype != np.float32 or source.integer("block_size", 0):
             raise Unsupported(f"a constant of {q.dtype} with scales of {scale.dtype}, or in blocks")
         axis = source.integer("axis", 1) % max(q.ndim, 1) if scale.size > 1 else None

@@ -119,7 +119,7 @@ def write_onnx(graph: Graph, opset: int = OPSET) -> Any:
     inputs, outputs = [value(tensor.name) for tensor in graph.inputs], [value(name) for name in graph.outputs]
     body = helper.make_graph(
         nodes, graph.name, inputs, outputs,
-        [numpy_helper.from_array(np.ascontiguousarray(constants[name]), name) for name in sorted(constants)],
+        [numpy_helper.from_array(np.asarray(constants[name], order="C"), name) for name in sorted(constants)],
     )  # fmt: skip
     opsets = [helper.make_opsetid("", opset)]
     opsets += [helper.make_opsetid(ML_DOMAIN, ML_OPSET)] if ML_DOMAIN in domains else []

@@ -79,7 +79,7 @@ def reduction(
     name: str, function: Reduce, *, kinds: str = "fiu", first: int = 18, noop: bool = False,
     reals: Mapping[int, tuple[float, float]] = NO_REALS,
 ) -> Operator:  # fmt: skip
-    """The record of a reduction. first: the opset that made axes an input. noop: what it is without axes is Identity."""
+    """The record of a reduction. first: the opset that made axes an input. noop: without axes it is Identity."""
 
     def read(source: SourceNode) -> Node:
         require(source, kinds)
@@ -93,7 +93,9 @@ def reduction(
     def run(node: Node, arguments: Sequence[Array]) -> list[Array]:
         x, axes = arguments[0], tuple(axis + 1 for axis in node.attributes["axes"])
         with np.errstate(all="ignore"):
-            return [np.asarray(function(x, axes, bool(node.attributes["keepdims"]))).astype(x.dtype, copy=False)]
+            return [
+                np.asarray(function(x, axes, bool(node.attributes["keepdims"]))).astype(x.dtype, copy=False)
+            ]
 
     def batch(source: SourceNode) -> list[int | None]:
         if keeps_all(source):
@@ -107,6 +109,4 @@ def reduction(
     if noop:
         empty = {1: np.array([], np.int64)}
         forms += (Form("no_axes_noop", ((6, 5),), {"noop_with_empty_axes": 1}, empty, (first, 999)),)
-    return Operator(
-        name, read, reduced_shape, run, CASES, forms=forms, batch=batch, spell=spell, reals=reals
-    )
+    return Operator(name, read, reduced_shape, run, CASES, forms=forms, batch=batch, spell=spell, reals=reals)

@@ -1,7 +1,7 @@
 """Resize as one banded matrix an axis: every output is a weighted sum of a few neighbouring inputs (ONNX Resize-19).
 
-Nearest, linear and cubic, antialiased or not, in every coordinate mode: they differ in the weights only. Coordinates are
-float32, as in onnxruntime; where a coordinate falls on an input, its neighbours to the left come first (ONNX).
+Nearest, linear and cubic, antialiased or not, in every coordinate mode: they differ in the weights only. Coordinates
+are float32, as in onnxruntime; where a coordinate falls on an input, its neighbours to the left come first (ONNX).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: output i is sum_k weights[i, k] * x[indices[i, k]]; outside[i] where the coordinate leaves the input."""
+    """One axis: output i is sum_k weights[i, k] * x[indices[i, k]]; outside[i]: its coordinate leaves the input."""
 
     indices: NDArray[np.int64]
     weights: NDArray[np.float64]
@@ -31,7 +31,7 @@ class Axis:
     @property
     def plain(self) -> bool:
         """Whether every output is one input as it is."""
-        return self.weights.shape[1] == 1
+        return bool(self.weights.shape[1] == 1)
 
 
 def coordinates(mode: str, size: int, out: int, scale: float, roi: tuple[float, float]) -> Float:
@@ -42,7 +42,9 @@ def coordinates(mode: str, size: int, out: int, scale: float, roi: tuple[float, 
         return np.asarray(x / s, np.float32)
     if mode == "align_corners":
         wide = np.float32(out) if abs(out - scale * size) < 1e-3 else s * np.float32(size)
-        return np.zeros_like(x) if wide == 1 else np.asarray(x * np.float32(size - 1) / (wide - one), np.float32)
+        return (
+            np.zeros_like(x) if wide == 1 else np.asarray(x * np.float32(size - 1) / (wide - one), np.float32)
+        )
     if mode == "tf_crop_and_resize":
         begin, end = np.float32(roi[0]), np.float32(roi[1])
         last = np.float32(size - 1)
@@ -86,10 +88,8 @@ def axis_of(node: Node, axis: int, size: int) -> Axis:
     start = int(np.floor(-support / narrow)) + 1
     taps = np.arange(start, 2 - start)[None, :]
     distance = (taps - ratio) * narrow
-    if mode == "linear":
-        weights = np.clip(1 - np.abs(distance), 0, 1)
-    else:
-        weights = cubic(distance, a["cubic_coeff_a"])
+    linear = mode == "linear"
+    weights = np.clip(1 - np.abs(distance), 0, 1) if linear else cubic(distance, a["cubic_coeff_a"])
     indices = left[:, None].astype(np.int64) + taps
     if a["exclude_outside"]:
         weights = np.where((indices >= 0) & (indices < size), weights, 0.0)
@@ -115,17 +115,17 @@ def shortened(axis: Axis) -> Axis:
 
 def resized(node: Node, x: Array) -> Array:
     """The whole operator on x [n, *shape], axis after axis, in double."""
-    if all(axis_of(node, i, size).plain for i, size in enumerate(x.shape[1:])):
-        y = x
-    else:
-        y = x.astype(np.float64)
+    plain = all(axis_of(node, i, size).plain for i, size in enumerate(x.shape[1:]))
+    y = x if plain else x.astype(np.float64)
     outside = np.zeros((1,) * x.ndim, bool)
     for i, size in enumerate(x.shape[1:]):
         axis = axis_of(node, i, size)
         if axis.plain:
             y = np.take(y, axis.indices[:, 0], axis=i + 1)
         else:
-            y = np.moveaxis(np.moveaxis(y, i + 1, -1)[..., axis.indices] * axis.weights, -2, i + 1).sum(axis=-1)
+            y = np.moveaxis(np.moveaxis(y, i + 1, -1)[..., axis.indices] * axis.weights, -2, i + 1).sum(
+                axis=-1
+            )
         outside = outside | axis.outside.reshape(-1, *(1,) * (x.ndim - 2 - i))
     if outside.any():
         y = np.where(outside, np.asarray(node.attributes["extrapolation_value"]).astype(x.dtype), y)

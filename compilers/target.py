@@ -50,6 +50,7 @@ class Proof:
     """What running the emitted artifacts showed.
 
     accuracy: {"source": ..., "deployed": ...} when the examples carry labels. missing: costs that nobody can state.
+    budget: what was chosen under limits and why, where there were any.
     """
 
     parity: Sequence[Parity]
@@ -58,6 +59,7 @@ class Proof:
     missing: Mapping[str, str] = field(default_factory=dict)
     accuracy: Mapping[str, Any] | None = None
     warnings: Sequence[str] = ()
+    budget: Mapping[str, Any] | None = None
 
 
 class NetworkTarget:

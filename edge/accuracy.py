@@ -32,12 +32,20 @@ class Predictions:
 
 
 def is_classifier(program: IntegerProgram, examples: Examples) -> bool:
-    """Whether labels are there and name entries of the first output."""
+    """Whether labels are there and name entries of the only output, or are what an output of labels says."""
     labels = examples.labels
-    if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu" or len(program.outputs) != 1:
+    if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu":
         return False
+    if label_of(program):
+        return True
     size = program.tensors[program.outputs[0]].size
-    return size > 1 and int(labels.min()) >= 0 and int(labels.max()) < size
+    return len(program.outputs) == 1 and size > 1 and int(labels.min()) >= 0 and int(labels.max()) < size
+
+
+def label_of(program: IntegerProgram) -> str:
+    """The output that is the class itself, one whole number an example, as tree ensembles have it; "" where none is."""
+    named = [name for name in program.outputs if program.tensors[name].dtype == "int64"]
+    return named[0] if len(named) == 1 and program.tensors[named[0]].size == 1 else ""
 
 
 def spread(count: int, limit: int | None) -> NDArray[np.int64]:
@@ -55,7 +63,8 @@ def predict(
     progress: Progress = silent,
 ) -> Predictions:
     """Run both on the chosen examples; the class is the greatest entry of the output, the first of equals."""
-    name = program.outputs[0]
+    label = label_of(program)
+    name = label or program.outputs[0]
     runs: tuple[Callable[[Mapping[str, Array]], Mapping[str, Array]], ...] = (
         graph.run,
         lambda batch: program.run(program.quantize(batch)),
@@ -63,8 +72,8 @@ def predict(
     found: list[list[NDArray[np.int64]]] = [[], []]
     for batch in regrouped(examples, chosen, progress):
         for classes, run in zip(found, runs, strict=True):
-            y = run(batch)[name]
-            classes.append(y.reshape(len(y), -1).argmax(axis=1))
+            y = run(batch)[name].reshape(len(next(iter(batch.values()))), -1)
+            classes.append(y[:, 0].astype(np.int64) if label else y.argmax(axis=1))
     return Predictions(np.concatenate(found[0]), np.concatenate(found[1]))
 
 
@@ -105,7 +114,8 @@ def accuracy(
     chosen = spread(examples.count, limit)
     predictions = predict(graph, program, examples, chosen, progress)
     group = examples.group
-    classes = examples.classes or tuple(str(i) for i in range(program.tensors[program.outputs[0]].size))
+    known = int(labels.max()) + 1 if label_of(program) else program.tensors[program.outputs[0]].size
+    classes = examples.classes or tuple(str(i) for i in range(known))
 
     def scored(predicted: NDArray[np.int64]) -> Accuracy:
         return score(labels[chosen], predicted, classes, None if group is None else group[chosen])

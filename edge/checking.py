@@ -16,6 +16,8 @@ from trine.edge.c.emit import emit_c
 from trine.edge.fit import runs_onnx, static_fit
 from trine.edge.lower import lower, observed
 from trine.edge.remedies import remedies_for
+from trine.edge.simplify import simplify
+from trine.edge.stated import is_quantised
 from trine.edge.target import TARGET
 
 
@@ -61,10 +63,14 @@ class CheckReport:
 def check_edge(source: Path, device: EdgeDevice, shapes: Mapping[str, Shape]) -> CheckReport:
     """Lower with made-up ranges, which decide no size, and lay out memory. InputError: all obstacles."""
     graph = load_source(source, shapes)
+    graph = graph if is_quantised(graph) else simplify(graph)
     obstacles = TARGET.obstacles(graph, device)
     if obstacles:
         raise InputError(f"{source.name} cannot be compiled for {device.name}:\n  " + "\n  ".join(obstacles))
-    fit = memory_of(graph, device)
+    try:
+        fit = memory_of(graph, device)
+    except ValueError as error:
+        raise InputError(f"{source.name} cannot be compiled for {device.name}:\n  {error}") from error
     counts: dict[str, int] = {}
     for node in graph.nodes:
         counts[node.op] = counts.get(node.op, 0) + 1

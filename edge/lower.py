@@ -15,12 +15,24 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Array, Graph, Node, Shape, Stored
 from trine.edge.lowbit import SMALLEST_SCALE, WeightBits, scales_of, to_codes
-from trine.edge.operators import kernel_of
+from trine.edge.operators import kernel_for, kernel_of
 from trine.edge.program import QMAX, QMIN, IntegerProgram, QuantizedTensor, Step
 from trine.edge.requantize import Certificate, Requantizer, as_stated, certify, split_ratio_tflite
 
 FUSES_ACTIVATION = frozenset(
-    {"Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool", "ReduceMean"}
+    {
+        "Conv",
+        "Gemm",
+        "MatMul",
+        "Add",
+        "Sub",
+        "Mul",
+        "AveragePool",
+        "GlobalAveragePool",
+        "ReduceMean",
+        "ConvTranspose",
+        "BatchNormalization",
+    }
 )
 FORCED = {
     "Softmax": (np.float32(1 / 256), -128),
@@ -28,8 +40,30 @@ FORCED = {
     "Tanh": (np.float32(1 / 128), 0),
 }
 SHARES_INPUT = frozenset(
-    {"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout",
-     "ReduceMax", "ReduceMin", "TopK"}
+    {
+        "MaxPool",
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Identity",
+        "Dropout",
+        "ReduceMax",
+        "ReduceMin",
+        "TopK",
+        "Slice",
+        "Split",
+        "Expand",
+        "Tile",
+        "Trilu",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Resize",
+    }
 )
 Made = TypeVar("Made")
 TIE_MARGINS = (
@@ -73,6 +107,23 @@ def float_values(graph: Graph) -> set[str]:
     readers = graph.consumers()
     given = {t.name for t in graph.inputs if (r := readers.get(t.name)) and all(n.name in takers for n in r)}
     return given | {name for node in graph.nodes if node.name in takers for name in node.outputs}
+
+
+def mixtures(graph: Graph) -> list[str]:
+    """Nodes that read float32 where integers are wanted, or the other way round."""
+    floats, found = float_values(graph), []
+    for node in graph.nodes:
+        kernel = kernel_of().get(node.op)
+        read = [n for n in node.inputs if n in graph.tensors and graph.dtype(n) == "float32"]
+        if kernel is None or not read or all((n in floats) == kernel.floats for n in read):
+            continue
+        what = (
+            "reads integers here and wants floats"
+            if kernel.floats
+            else "reads floats here and wants integers"
+        )
+        found.append(f"node {node.name} ({node.op}): {what}; --precision float32 has no such borders")
+    return found
 
 
 def observed(graph: Graph) -> tuple[str, ...]:
@@ -142,12 +193,21 @@ class Lowering:
         self.tensors[name] = QuantizedTensor(name, tuple(shape), np.float32(scale), zero_point)
         return self.tensors[name]
 
+    def range_of(self, name: str) -> tuple[float, float]:
+        """The real range of an activation. Raises ValueError where it has none, being no real number."""
+        if name not in self.ranges:
+            raise ValueError(
+                f"{name} is {self.graph.dtype(name)}: this integer kernel computes quantised reals; --precision float32 "
+                "computes whole numbers as they are"
+            )
+        return self.ranges[name]
+
     def add_ranged(self, name: str) -> QuantizedTensor:
         """Declare an activation whose parameters come from its observed range, or are stated."""
         if name in self.stated:
             self.tensors[name] = self.stated[name]
             return self.stated[name]
-        return self.add_tensor(name, self.graph.tensors[name].shape, *parameters_of(*self.ranges[name]))
+        return self.add_tensor(name, self.graph.tensors[name].shape, *parameters_of(*self.range_of(name)))
 
     def add_plain(self, name: str) -> QuantizedTensor:
         """Declare a value that stands for itself: an index, a count, a truth value."""
@@ -243,7 +303,7 @@ class Lowering:
                 raise ValueError(f"{node.name}: its stated scales cannot be kept")
             self.certificates[node.name] = Certificate(1, 0, 0, 0, int(exact is None))
             return made, output
-        low, high = self.ranges[name]
+        low, high = self.range_of(name)
         start, zero_point = parameters_of(low, high)
         for margin in margins:
             for attempt in range(NUDGES):
@@ -297,7 +357,10 @@ def lower(
     steps: list[Step] = []
     for node in graph.nodes:
         if node.name not in swallowed:
-            made = kernel_of()[node.op].lower(lowering, node)
+            kernel = kernel_for(graph, node)
+            if kernel is None:
+                raise ValueError(f"node {node.name} ({node.op}): no int8 kernel")
+            made = kernel.lower(lowering, node)
             steps += lowering.settled([made] if isinstance(made, Step) else list(made))
     program = IntegerProgram(
         graph.name,
@@ -375,7 +438,9 @@ def quantize_linear(
     real = np.zeros(weight.shape[0]) if bias is None else bias.astype(np.float64)
     _, scale = quantize_weight(weight, clip, bits)
     dead = ~np.any(weight.reshape(weight.shape[0], -1), axis=1)
-    if bits == 2:  # no code is zero: a channel without weights gets the smallest that leave its bias exact enough
+    if (
+        bits == 2
+    ):  # no code is zero: a channel without weights gets the smallest that leave its bias exact enough
         scale = np.where(dead, SMALLEST_SCALE, scale)
     kept = 2.0**27 if bits == 2 else 2.0**20
     least = np.abs(real) / (float(source_scale) * np.where(dead, kept, BIAS_LIMIT))

@@ -28,7 +28,10 @@ LONGEST = 2**20  # values of a run: d * y stays inside 64 bits
 WIDEST = 2**62
 MAX_SHIFT = 22
 NEWTON_STEPS = 4
-START, SLOPE = 2319282339, 322122547  # 1.08 and 0.15 with 31 bits behind the point: 1.08 - 0.15 v is 1 / sqrt(v) to 12 %
+START, SLOPE = (
+    2319282339,
+    322122547,
+)  # 1.08 and 0.15 with 31 bits behind the point: 1.08 - 0.15 v is 1 / sqrt(v) to 12 %
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class Rule:
 def rule_of(runs: Runs, gamma: Array, beta: Array | None, x: QuantizedTensor, y: QuantizedTensor) -> Rule:
     """The rule of one layer. Raises ValueError where its numbers leave their integers."""
     if runs.length > LONGEST:
-        raise ValueError(f"normalises over {runs.length} values; at most {LONGEST} keep its sums inside 64 bits")
+        raise ValueError(
+            f"normalises over {runs.length} values; at most {LONGEST} keep its sums inside 64 bits"
+        )
     epsilon = runs.length**2 * runs.epsilon / float(x.scale) ** 2
     narrowing = 0
     while (runs.length**2 * 255**2 + epsilon) / 2.0**narrowing >= WIDEST:
@@ -54,12 +59,16 @@ def rule_of(runs: Runs, gamma: Array, beta: Array | None, x: QuantizedTensor, y:
     fraction = 30 - int(np.ceil(np.log2(runs.length) / 2))
     scale = gamma.reshape(-1).astype(np.float64) / float(y.scale)
     offset = np.zeros_like(scale) if beta is None else beta.reshape(-1).astype(np.float64) / float(y.scale)
-    room = np.minimum(fraction - 1 - np.log2(np.maximum(np.abs(scale), 2.0**-40)), 29 - np.log2(np.abs(offset) + 257))
+    room = np.minimum(
+        fraction - 1 - np.log2(np.maximum(np.abs(scale), 2.0**-40)), 29 - np.log2(np.abs(offset) + 257)
+    )
     shift = np.minimum(np.floor(room - 1e-6), MAX_SHIFT).astype(np.int64)
     if shift.min() < 1:
         raise ValueError(f"gamma {np.abs(gamma).max()} or beta dwarf the output's scale {y.scale}")
     multiplier = np.rint(scale * 2.0 ** (32 + shift - fraction)).astype(np.int64)
-    addend = np.rint(offset * 2.0**shift).astype(np.int64) + (y.zero_point << shift) + (np.int64(1) << (shift - 1))
+    addend = (
+        np.rint(offset * 2.0**shift).astype(np.int64) + (y.zero_point << shift) + (np.int64(1) << (shift - 1))
+    )
     parts = (multiplier.astype(np.int32), addend.astype(np.int32), shift.astype(np.int32))
     return Rule(narrowing, fraction, round(epsilon / 2.0**narrowing), *parts)
 

@@ -83,7 +83,9 @@ def elements(layer: LayerWriter, step: Step) -> tuple[list[str], str]:
     for i, (slot, place) in enumerate(zip(step.attributes["slots"], places, strict=True)):
         name = f"i{i}"
         constant = slot == CONSTANT
-        pointer = layer.array(name, stored_constant(layer, step, step.constants[name])) if constant else f"x{slot}"
+        pointer = (
+            layer.array(name, stored_constant(layer, step, step.constants[name])) if constant else f"x{slot}"
+        )
         texts.append(f"{pointer}[{place}]")
     return texts, indent
 

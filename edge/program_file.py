@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from operator import index
 from pathlib import Path
@@ -22,8 +22,6 @@ from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 from trine.edge.requantize import Requantizer
 
 SCHEMA = "trine.integer_program/2"
-# Words that operators' attributes may hold: modes of ONNX. Nothing else is read, see `read_program`.
-WORDS: frozenset[str] = frozenset()
 DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError,
           IndexError, RuntimeError)  # fmt: skip
 
@@ -89,7 +87,9 @@ def read_program(head: Mapping[str, Any], arrays: Mapping[str, Array]) -> Intege
     """A program from its structure and arrays. Raises ValueError, KeyError or TypeError."""
 
     # Attributes are printed into C: no other words are read, so that a file from elsewhere brings no code.
-    words = {"exact", "tflite", *kernel_of(), *operators(), *WORDS, *C_TYPES}
+    words = {"exact", "tflite", *kernel_of(), *C_TYPES, *operators()}
+    words |= {word for kernel in kernels().values() for word in kernel.words}
+    words |= {word for record in operators().values() for case in record.cases for word in texts(case.attributes)}
 
     def rich(value: Any) -> Any:
         if isinstance(value, dict):
@@ -124,6 +124,18 @@ def read_program(head: Mapping[str, Any], arrays: Mapping[str, Array]) -> Intege
     return IntegerProgram(
         head["name"], tuple(head["inputs"]), tuple(head["outputs"]), steps, tensors, head["requantize"]
     )
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text inside an attribute."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from texts(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from texts(item)
 
 
 def stored(dtype: str) -> str:

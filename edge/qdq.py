@@ -72,7 +72,8 @@ class QdqWriter:
         from onnx import helper
 
         names = {name: self.value(name) for name in (*step.inputs, *step.outputs)}
-        names |= {f"i{k[1:]}": self.constant(v, f"{step.name}_{k}") for k, v in step.constants.items()}
+        read = {name for one in nodes for name in one.inputs}
+        names |= {k: self.constant(v, f"{step.name}_{k}") for k, v in step.constants.items() if k in read}
         for i, one in enumerate(nodes):
             made = {
                 name: self.constant(value, f"{step.name}_{name}") for name, value in one.constants.items()

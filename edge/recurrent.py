@@ -159,6 +159,9 @@ def run_recurrent(program: IntegerProgram, step: Step, inputs: Sequence[Array], 
     found = [y, np.stack([state[0] for state in last], axis=1).astype(np.int8)]
     if a["written"][2]:
         cells = np.stack([state[1] for state in last], axis=1)
+    if a["written"][2] and a.get("resumed"):
+        found.append(cells.astype(np.int16))
+    elif a["written"][2]:
         tensor = program.tensors[step.outputs[sum(a["written"][:2])]]
         found.append(
             narrowed(state_requantizer(a["bits"] + UNIT_BITS, tensor), cells << UNIT_BITS).astype(np.int8)
@@ -168,11 +171,17 @@ def run_recurrent(program: IntegerProgram, step: Step, inputs: Sequence[Array], 
 
 
 def start(step: Step, inputs: Sequence[Array], direction: int, n: int) -> State:
-    """The states before the first step: constants, or codes of an input through a table."""
+    """The states before the first step: constants, or codes of an input through a table.
+
+    A step of a stream (attribute `resumed`) has them as its inputs, as they are: h int8, and the int16 cell or state,
+    which it gives back beside y.
+    """
     found = []
     for role in ("h", "c")[: 1 + ("c_start" in step.constants)]:
         codes, source = step.constants[f"{role}_start"], step.attributes[f"{role}_from"]
-        if source == -1:
+        if step.attributes.get("resumed"):
+            found.append(inputs[source][:, direction].astype(np.int64))
+        elif source == -1:
             found.append(np.broadcast_to(codes[direction].astype(np.int64), (n, step.attributes["hidden"])))
         else:
             found.append(codes[inputs[source][:, direction].astype(np.int64) + 128].astype(np.int64))

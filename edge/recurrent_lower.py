@@ -48,7 +48,7 @@ def lower_recurrent(lowering: Lowering, node: Node, kind: Recurrence, **attribut
     """The step of a node in normal form; ValueError names what int8 does not have."""
     refuse(lowering, node)
     source, hidden = lowering.tensors[node.inputs[0]], int(node.attributes["hidden"])
-    state = QuantizedTensor("", (hidden,), *parameters_of(*range_of(lowering, node, 0, (-1.0, 1.0))))
+    state = QuantizedTensor("", (hidden,), *parameters_of(*state_range(lowering, node)))
     tables, numbers, offsets = tables_of(node)
     time, lengths = lowering.graph.shape(node.inputs[0])[0], constant_of(lowering, node, LENGTHS)
     bits = carried_bits(lowering, node, kind)
@@ -110,6 +110,16 @@ def range_of(
     name = node.outputs[output] if output < len(node.outputs) else ""
     low, high = lowering.ranges.get(name, default) if name else default
     return min(low, -LEAST_RANGE), max(high, LEAST_RANGE)
+
+
+def state_range(lowering: Lowering, node: Node) -> tuple[float, float]:
+    """Range of the int8 state: what y was observed to be, and what it starts from."""
+    low, high = range_of(lowering, node, 0, (-1.0, 1.0))
+    name = node.inputs[INITIAL_H] if INITIAL_H < len(node.inputs) else ""
+    start = lowering.graph.constants.get(name)
+    if start is not None:
+        return min(low, float(start.min())), max(high, float(start.max()))
+    return (min(low, lowering.ranges[name][0]), max(high, lowering.ranges[name][1])) if name else (low, high)
 
 
 def tables_of(

@@ -17,7 +17,23 @@ from trine.compilers.graph import Array, Graph, Node
 from trine.compilers.operators import operators
 
 POINTWISE = frozenset(
-    {"Add", "Sub", "Mul", "Div", "Pow", "Erf", "Exp", "Log", "Neg", "Sigmoid", "Softplus", "Sqrt", "Tanh", "Clip", "Relu"}
+    {
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Erf",
+        "Exp",
+        "Log",
+        "Neg",
+        "Sigmoid",
+        "Softplus",
+        "Sqrt",
+        "Tanh",
+        "Clip",
+        "Relu",
+    }
 )
 LONGEST = 10  # nodes of a spelled-out function
 KNOWN: tuple[tuple[str, Mapping[str, object]], ...] = (
@@ -145,26 +161,23 @@ def other_operand(node: Node, name: str) -> str:
 def join_scales(graph: Graph) -> Graph:
     """Mul and then Add by a number a channel, as BatchNormalization."""
     readers, work = graph.consumers(), Rewriting(graph)
-    joined: set[str] = set()
+    work.nodes = {node.name: node for node in graph.nodes}
     for node in graph.nodes:
-        work.nodes[node.name] = node
         activations = [name for name in node.inputs if name not in graph.constants]
         after = readers.get(node.outputs[0], [])
         if node.op != "Mul" or len(activations) != 1 or len(after) != 1 or node.outputs[0] in graph.outputs:
             continue
-        if after[0].op != "Add" or graph.shape(activations[0]) != graph.shape(after[0].output):
+        x, last = activations[0], after[0]
+        shape = graph.shape(x)
+        if last.op != "Add" or shape != graph.shape(last.output) or shape[:1] in ((), (1,)):
             continue
-        shape = graph.shape(activations[0])
-        scale = per_channel(graph, other_operand(node, activations[0]), shape)
-        offset = per_channel(graph, other_operand(after[0], node.output), shape)
-        if scale is None or offset is None or shape[0] == 1:
+        scale = per_channel(graph, other_operand(node, x), shape)
+        offset = per_channel(graph, other_operand(last, node.output), shape)
+        if scale is None or offset is None:
             continue
-        inputs = [activations[0], work.constant(f"{node.name}.scale", scale), work.constant(f"{node.name}.offset", offset)]
+        numbers = (work.constant(f"{node.name}.scale", scale), work.constant(f"{node.name}.offset", offset))
         del work.nodes[node.name]
-        joined.add(after[0].name)
-        work.nodes[after[0].name] = Node("BatchNormalization", after[0].name, tuple(inputs), after[0].outputs)
-    made = {name: node for name, node in work.nodes.items() if name in joined}
-    work.nodes = {n.name: made.get(n.name, n) for n in graph.nodes if n.name in work.nodes}
+        work.nodes[last.name] = Node("BatchNormalization", last.name, (x, *numbers), last.outputs)
     return work.done()
 
 
@@ -209,7 +222,9 @@ def folded(work: Rewriting, graph: Graph, conv: Node, source: str, scale: Array,
 def rebuilt(graph: Graph, nodes: Sequence[Node]) -> Graph:
     """The graph with other nodes, less the tensors and constants that nothing reads or writes."""
     read = {name for node in nodes for name in node.inputs}
-    written = {name for node in nodes for name in node.outputs if name} | {tensor.name for tensor in graph.inputs}
+    written = {name for node in nodes for name in node.outputs if name} | {
+        tensor.name for tensor in graph.inputs
+    }
     return replace(
         graph, nodes=tuple(nodes),
         constants={name: value for name, value in graph.constants.items() if name in read},

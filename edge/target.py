@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,21 +19,24 @@ from trine.compilers.target import Job, NetworkTarget, Pass, Proof
 from trine.devices import Device, EdgeDevice
 from trine.devices.errors import InputError, MissingExtra
 from trine.edge.accuracy import accuracy
+from trine.edge.budget.limits import Limits
 from trine.edge.c.emit import CSources, emit_c
 from trine.edge.cost import Duty, Size, estimate_cost
 from trine.edge.fit import certain_misfit, fit_of, runs_onnx, static_fit
 from trine.edge.float32 import float_program, writers
-from trine.edge.lower import lower, observed
-from trine.edge.operators import kernel_of
+from trine.edge.lower import lower, mixtures, observed
+from trine.edge.operators import kernel_for
 from trine.edge.parity import Sample, draw, entry_of, in_onnxruntime, on_host, vectors
 from trine.edge.program_file import save_program
 from trine.edge.qdq import to_qdq
-from trine.edge.quantize import Quantized, quantize
+from trine.edge.quantize import Quantized
 from trine.edge.remedies import remedies_for
 from trine.edge.running import Compiler, Emulated, emulate, emulation_missing
+from trine.edge.simplify import simplify
 from trine.edge.stated import is_quantised, problems, strip
+from trine.edge.widths import check_energy, described, limited, quantize_to
 
-Precision = Literal["int8", "float32"]
+Precision = Literal["int8", "int4", "int2", "mixed", "float32"]
 PARITY_EXAMPLES = 3000
 SCORED_EXAMPLES = 8192  # of the calibration data, while compiling; `simulate` scores all it is given
 
@@ -42,12 +45,14 @@ SCORED_EXAMPLES = 8192  # of the calibration data, while compiling; `simulate` s
 class EdgeOptions:
     """What a user may choose.
 
-    precision: "int8", or "float32" for a core with floats. requantize: "exact" or "tflite". activation_type: of the QDQ
-    print. parity_examples: how many each print is compared on; emulated_examples: how many of them on the emulated
-    core, by default what 2e9 instructions allow.
+    precision: "int8"; "int4" or "int2" weights, or a "mixed" choice of them; "float32" for a core with floats. limits:
+    what the deployment may take, which the widths of weights are chosen by. requantize: "exact" or "tflite".
+    activation_type: of the QDQ print. parity_examples: how many each print is compared on; emulated_examples: how many
+    of them on the emulated core, by default what 2e9 instructions allow.
     """
 
     precision: Precision = "int8"
+    limits: Limits = field(default_factory=Limits)
     requantize: Literal["exact", "tflite"] = "exact"
     activation_type: Literal["int8", "uint8"] = "int8"
     compiler: Compiler = "zig"
@@ -64,6 +69,7 @@ class EdgeProgram:
     graph: Graph
     quantized: Quantized
     sources: CSources | None = None
+    budget: Mapping[str, Any] | None = None
 
 
 def options_of(job: Job) -> EdgeOptions:
@@ -81,7 +87,10 @@ def quantize_pass(program: Graph, job: Job, examples: Examples | None) -> tuple[
         return without_scales(program)
     if examples is None:
         raise InputError("int8 needs calibration examples: give --data CALIB.npz")
-    made = quantize(program, examples, requantize=options_of(job).requantize, progress=job.progress)
+    o = options_of(job)
+    made, budget = quantize_to(
+        program, job.device, examples, o.precision, o.limits, o.requantize, o.compiler, job.progress
+    )
     kept = [d.name for d in made.decisions if d.kept]
     channels = sum(c.channels for c in made.certificates.values())
     nudged = sum(c.nudged for c in made.certificates.values())
@@ -93,14 +102,14 @@ def quantize_pass(program: Graph, job: Job, examples: Examples | None) -> tuple[
     )
     changed = (
         f"{len(made.program.steps)} int8 layers, {made.sqnr_db:.1f} dB to the float outputs; kept: "
-        f"{', '.join(kept) or 'plain min-max'}; {rounding}"
+        f"{', '.join(kept) or 'plain min-max'}; {rounding}{described(made.program)}"
     )
     details = {
         "layers": [r.as_json() for r in made.receipts],
         "decisions": [vars(d) for d in made.decisions],
         "channels": channels, "nudged": nudged, "sqnr_db": made.sqnr_db, "notes": list(made.notes),
     }  # fmt: skip
-    return EdgeProgram(program, made), PassReceipt("quantize", changed, details)
+    return EdgeProgram(program, made, budget=budget), PassReceipt("quantize", changed, details)
 
 
 def as_it_is(graph: Graph) -> tuple[EdgeProgram, PassReceipt]:
@@ -158,7 +167,7 @@ def print_pass(program: EdgeProgram, job: Job, examples: Examples | None) -> tup
         "order_searched": plan.order_searched, "offsets": dict(plan.offsets), "scratch": dict(plan.scratch_offsets),
         "in_place": [list(pair) for pair in plan.in_place], "layers": [list(pair) for pair in sources.layers],
     }  # fmt: skip
-    return EdgeProgram(program.graph, program.quantized, sources), PassReceipt("print_c", changed, details)
+    return replace(program, sources=sources), PassReceipt("print_c", changed, details)
 
 
 class EdgeTarget(NetworkTarget):
@@ -171,21 +180,26 @@ class EdgeTarget(NetworkTarget):
     def __init__(self, precision: Precision = "int8") -> None:
         self.precision = precision
 
+    def load(self, job: Job) -> Graph:
+        """The network of a file in as few operators as it has a meaning for; one that arrives quantised as it is."""
+        graph = super().load(job)
+        return graph if is_quantised(graph) else simplify(graph)
+
     def obstacles(self, graph: Graph, device: Device) -> list[str]:
         """Operators that have no kernel in this precision, and what a quantised model leaves open."""
         if self.precision != "float32" and is_quantised(graph):
             if found := problems(graph):
                 return found
             graph = strip(graph).graph
-        known = writers() if self.precision == "float32" else kernel_of()
-        what = "no float32 C" if self.precision == "float32" else "no int8 kernel"
-        other = writers() if self.precision != "float32" else {}
-        return [
+        floats = self.precision == "float32"
+        what = "no float32 C" if floats else "no int8 kernel"
+        missing = [
             f"node {node.name} ({node.op}): {what} for this operator"
-            + ("; --precision float32 has it" if node.op in other else "")
+            + ("; --precision float32 has it" if node.op in writers() else "")
             for node in graph.nodes
-            if node.op not in known
+            if (node.op not in writers() if floats else kernel_for(graph, node) is None)
         ]
+        return missing if self.precision == "float32" else [*missing, *mixtures(graph)]
 
     def emit(self, program: EdgeProgram, job: Job, folder: Path) -> list[Artifact]:
         """Write the QDQ ONNX, the C, the program, the float graph and the receipts."""
@@ -244,10 +258,11 @@ class EdgeTarget(NetworkTarget):
         job.progress("comparing prints", 3, 3)
         warnings += [problem] if problem else []
         parities += [emulated.parity] if emulated else []
-        fit = fit_of(device, program.sources, emulated, folder, integer)
+        fit = limited(fit_of(device, program.sources, emulated, folder, integer), options.limits)
         cost = cost_of(device, emulated, fit, options)
+        check_energy(cost, options.limits)
         notes = [*warnings, *cost.notes, *(str(check) for check in cost.heat)]
-        return Proof(parities, fit, cost.estimates, cost.missing, scores, notes)
+        return Proof(parities, fit, cost.estimates, cost.missing, scores, notes, program.budget)
 
     def remedies(self, program: EdgeProgram, job: Job, fit: Sequence[Fit]) -> list[str]:
         """Three changes that would make the program fit."""

@@ -16,7 +16,7 @@ from trine.quantum.angles.ramp import cost_scale, linear_ramp
 from trine.quantum.angles.recursive import reduced
 from trine.quantum.angles.transfer import transferred
 from trine.quantum.angles.warm_start import EPSILON, warm_thetas
-from trine.quantum.ansatz import STATE_QUBITS
+from trine.quantum.ansatz import COUNTED, STATE_QUBITS
 from trine.quantum.engines import free_memory, full, subspace
 from trine.quantum.engines.depth_one import DepthOneEngine
 from trine.quantum.engines.full import FullEngine
@@ -52,7 +52,9 @@ def find_angles(program: Program, options: QuantumOptions, progress: Progress = 
     if reason:
         free = replace(options, core=None)
         apply = [way for way in WAYS if not obstacle(way, program, free)]
-        raise InputError(f"--angles {by}: {reason}; what applies here: {', '.join(apply) or 'none of the ways'}")
+        raise InputError(
+            f"--angles {by}: {reason}; what applies here: {', '.join(apply) or 'none of the ways'}"
+        )
     return promised(WAYS[by](program, options, progress))
 
 
@@ -102,6 +104,8 @@ def no_engine(by: AnglesBy, program: Program, options: QuantumOptions) -> str:
     if mean and program.ansatz.by_formula(program.encoded, options.layers):
         return ""
     states, qubits = program.ansatz.states(program.encoded), program.ansatz.qubits(program.encoded)
+    if options.mixer == "flip" and states > COUNTED:
+        return f"it needs a state, and there are more than {COUNTED:,} independent sets"
     whole = program.ansatz.mixer == "x" and by != "warm-start"
     needed = full.memory_bytes(qubits) if whole else subspace.memory_bytes(states)
     if needed <= free_memory():

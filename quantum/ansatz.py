@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -13,23 +14,44 @@ from trine.quantum.angles.recursive import Reduction, Step
 from trine.quantum.circuit import Circuit
 from trine.quantum.engines.depth_one import DepthOneEngine
 from trine.quantum.engines.state import StateEngine
-from trine.quantum.feasible import AllStates, OneHot
+from trine.quantum.feasible import AllStates, Feasible, IndependentSets, OneHot
 from trine.quantum.polynomial import Polynomial
 from trine.quantum.problem import Encoding
 from trine.quantum.samples import Samples
 
-MixerName = Literal["x", "xy"]
+MixerName = Literal["x", "xy", "flip"]
 STATE_QUBITS = 20  # above, one layer's formula is taken before a state vector
 CIRCUIT_MIXERS = {
-    "xy": "xy-steps"
-}  # a mixer that stays feasible, and the engine's mixer equal to its circuit
+    "xy": "xy-steps",
+    "flip": "bit-flip",
+}  # those that stay feasible, and the engine's equal ones
+STARTS = {"xy": "even", "flip": "empty"}
+COUNTED = 1 << 22  # independent sets that are counted at most: as many as the engine lists
+MOST_RIVALS = 8  # of a bit that is flipped where none of them is set: 2^8 gates
+
+
+def mixer_obstacle(mixer: str, feasible: Feasible, problem: str) -> str:
+    """Why a mixer cannot keep to a problem's feasible strings; empty where it can."""
+    if mixer == "xy" and not isinstance(feasible, OneHot):
+        return f"mixer xy keeps one bit of each group, and {problem} has no such groups"
+    if mixer != "flip":
+        return ""
+    if not isinstance(feasible, IndependentSets):
+        return f"mixer flip keeps to independent sets of conflicting bits, and {problem} is not made of such"
+    rivals, bit = max((mask.bit_count(), -i) for i, mask in enumerate(feasible.masks))
+    if rivals > MOST_RIVALS:
+        return (
+            f"mixer flip: bit {-bit} conflicts with {rivals} others, and its flip would take {1 << rivals:,} gates on "
+            f"two qubits (at most {MOST_RIVALS} conflicts)"
+        )
+    return ""
 
 
 @dataclass(frozen=True)
 class Ansatz:
-    """mixer: "x" over all strings with penalties, "xy" inside one-hot groups. thetas: radians, a warm start's tilts
-    [n]; none: the plain start. reduction: what recursive QAOA fixed; the circuit is of its core. `warmed` says what
-    solution a warm start begins with.
+    """mixer: "x" over all strings with penalties, "xy" inside one-hot groups, "flip" inside independent sets.
+    thetas: radians, a warm start's tilts [n]; none: the plain start. `warmed` says what solution it begins with.
+    reduction: what recursive QAOA fixed; the circuit is of its core.
     """
 
     mixer: MixerName = "x"
@@ -44,7 +66,7 @@ class Ansatz:
 
     def polynomial(self, encoding: Encoding) -> Polynomial:
         """What the phase separator holds: a core's cost; where the mixer stays feasible, a cost without penalties."""
-        return encoding.inside if self.mixer == "xy" else self.measured(encoding)
+        return encoding.inside if self.mixer in CIRCUIT_MIXERS else self.measured(encoding)
 
     def measured(self, encoding: Encoding) -> Polynomial:
         """The cost of what is read, penalties included: noise leaves every subspace."""
@@ -55,7 +77,9 @@ class Ansatz:
         return self.measured(encoding).variables
 
     def states(self, encoding: Encoding) -> int:
-        """Strings that the circuit reaches without noise."""
+        """Strings that the circuit reaches without noise; of independent sets, as far as they are counted."""
+        if self.mixer == "flip" and isinstance(encoding.feasible, IndependentSets):
+            return sum(1 for _ in islice(encoding.feasible.sets(), COUNTED + 1))
         return encoding.feasible.size if self.mixer == "xy" else 1 << self.qubits(encoding)
 
     def by_formula(self, encoding: Encoding, layers: int) -> bool:
@@ -70,13 +94,13 @@ class Ansatz:
 
         cost = self.polynomial(encoding)
         if self.mixer in CIRCUIT_MIXERS:
-            return SubspaceEngine(cost, encoding.feasible, CIRCUIT_MIXERS[self.mixer])
+            mixer = CIRCUIT_MIXERS[self.mixer]
+            return SubspaceEngine(cost, encoding.feasible, mixer, start=STARTS[self.mixer])
         if self.thetas:
             from trine.quantum.engines.product_mixers import Tilted
 
-            mixer = Tilted(self.thetas)
-            free = AllStates(cost.variables)
-            return SubspaceEngine(cost, free, mixer, start=mixer.start())
+            tilted = Tilted(self.thetas)
+            return SubspaceEngine(cost, AllStates(cost.variables), tilted, start=tilted.start())
         if self.by_formula(encoding, layers):
             return DepthOneEngine(cost)
         alone = replace(encoding, polynomial=cost, inside=cost, feasible=AllStates(cost.variables))
@@ -90,11 +114,12 @@ class Ansatz:
 
     def circuit(self, encoding: Encoding, layers: int) -> Circuit:
         """With free angles gamma0, beta0, ..."""
-        from trine.quantum.circuits.qaoa import one_hot_circuit, warm_circuit
+        from trine.quantum.circuits.qaoa import independent_set_circuit, one_hot_circuit, warm_circuit
 
-        if self.mixer == "xy":
-            assert isinstance(encoding.feasible, OneHot)
+        if self.mixer == "xy" and isinstance(encoding.feasible, OneHot):
             return one_hot_circuit(encoding.inside, encoding.feasible, layers)
+        if self.mixer == "flip" and isinstance(encoding.feasible, IndependentSets):
+            return independent_set_circuit(encoding.inside, encoding.feasible, layers)
         return warm_circuit(self.polynomial(encoding), self.thetas, layers)
 
     def whole(self, samples: Samples) -> Samples:

@@ -8,12 +8,11 @@ from typing import Literal, get_args
 
 from trine.devices import QuantumDevice
 from trine.devices.errors import InputError, nearest
-from trine.quantum.ansatz import Ansatz, MixerName
+from trine.quantum.ansatz import Ansatz, MixerName, mixer_obstacle
 from trine.quantum.circuit import Circuit
 from trine.quantum.circuits.transpile import Transpiled
 from trine.quantum.engines.depth_one import DepthOneEngine
 from trine.quantum.engines.state import StateEngine
-from trine.quantum.feasible import OneHot
 from trine.quantum.plan.plan import Plan
 from trine.quantum.problem import Encoding, Exact, Stated
 from trine.quantum.samples import Angles
@@ -28,8 +27,8 @@ class QuantumOptions:
     """What a user may choose. layers: p. angles: how they are found (`angle_choice`); None: optimised where an engine
     serves, the best of some ramps to 24 qubits, else a ramp. cvar: the share of lowest samples whose mean is lowered,
     None for all. core: spins that recursive QAOA leaves. mixer: "x" over all strings with penalties, "xy" inside
-    one-hot groups. shots: of a run. given: angles of the user's own, in Trine's convention. seeds: of the transpiler.
-    checkpoint: where an optimisation keeps its evaluations; resume: go on from there.
+    one-hot groups, "flip" inside independent sets. shots: of a run. given: angles of the user's own, in Trine's
+    convention. seeds: of the transpiler. checkpoint: where an optimisation keeps its evaluations; resume: go on.
     """
 
     layers: int = 1
@@ -107,10 +106,9 @@ class Program:
 def encode(program: Program, options: QuantumOptions) -> Program:
     """Problem -> polynomial of bits, and its optimum where that can be had."""
     encoding = program.stated.problem.encode(program.stated.instance)
-    if options.mixer == "xy" and not isinstance(encoding.feasible, OneHot):
-        raise InputError(
-            f"mixer xy keeps one bit of each group, and {program.stated.problem.name} has no such groups; use --mixer x"
-        )
+    reason = mixer_obstacle(options.mixer, encoding.feasible, program.stated.problem.name)
+    if reason:
+        raise InputError(f"{reason}; use --mixer x")
     exact = program.stated.problem.exact(program.stated.instance)
     return replace(program, encoding=encoding, exact=exact, ansatz=Ansatz(options.mixer))
 

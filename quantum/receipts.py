@@ -91,4 +91,4 @@ def notes(program: Program) -> list[str]:
         said.append(f"the optimum is {program.exact.cost:g}: {program.exact.method}")
     if found.fidelity is not None:
         said.append("fidelity is a model of independent errors: no crosstalk, no drift")
-    return said
+    return [*said, *found.hints]

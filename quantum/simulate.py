@@ -19,6 +19,7 @@ from trine.quantum.ansatz import Ansatz
 from trine.quantum.baselines import Drawn
 from trine.quantum.circuit import Circuit
 from trine.quantum.engines.state import StateEngine
+from trine.quantum.feasible import IndependentSets, OneHot
 from trine.quantum.lowering import Program, QuantumOptions, encode
 from trine.quantum.mitigation.zne import folded
 from trine.quantum.problem import Exact, read_problem
@@ -99,8 +100,8 @@ def ideal_samples(loaded: Loaded, shots: int, seed: int) -> tuple[Samples, str]:
     states, qubits = program.ansatz.states(program.encoded), program.ansatz.qubits(program.encoded)
     if states > 1 << MOST_QUBITS:
         raise InputError(
-            f"{qubits} qubits reach {states:,} strings: a state vector goes to {MOST_QUBITS} qubits; trine submit "
-            "--provider aer takes more, and --angles recursive needs fewer"
+            f"{qubits} qubits reach {states:,} strings: a state vector goes to {MOST_QUBITS} qubits; "
+            + fewer(program)
         )
     engine = program.engine(loaded.angles.layers)
     if not isinstance(engine, StateEngine):  # one layer has a formula for means; samples need the state
@@ -109,6 +110,21 @@ def ideal_samples(loaded: Loaded, shots: int, seed: int) -> tuple[Samples, str]:
         engine = FullEngine(program.ansatz.polynomial(program.encoded))
     drawn = engine.sample(loaded.angles, shots, seed)
     return program.ansatz.whole(drawn), f"no noise, {engine.name}"
+
+
+def fewer(program: Program) -> str:
+    """How a problem too large for a state may be compiled again so that it is not."""
+    kinds = {
+        OneHot: "--mixer xy reaches feasible strings alone",
+        IndependentSets: "--mixer flip reaches feasible ones",
+    }
+    known = kinds.get(type(program.encoded.feasible), "")
+    core = "--angles recursive leaves a core"
+    return (
+        f"compile again: {known}, {core}"
+        if known and program.ansatz.mixer == "x"
+        else f"compile again: {core}"
+    )
 
 
 def simulate(

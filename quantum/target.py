@@ -15,6 +15,7 @@ from trine.devices import Device, QuantumDevice
 from trine.devices.errors import InputError
 from trine.quantum import lowering, receipts
 from trine.quantum.angle_choice import find_angles
+from trine.quantum.circuits.cutting import hints
 from trine.quantum.lowering import Program, QuantumOptions
 from trine.quantum.plan.plan import plan
 from trine.quantum.problem import read_problem
@@ -60,11 +61,13 @@ def angles_for(program: Program, job: Job) -> Program:
 
 
 def planned(program: Program, job: Job) -> Program:
-    """Resources, fidelity, price and verdict."""
+    """Resources, fidelity, price, verdict and hints."""
     assert program.transpiled is not None
-    return replace(
-        program, plan=plan(machine_of(job), program.transpiled, options_of(job).shots, odds(program))
-    )
+    assert program.circuit is not None
+    device = machine_of(job)
+    made = plan(device, program.transpiled, options_of(job).shots, odds(program))
+    saving = hints(program.circuit, program.ansatz.measured(program.encoded), device)
+    return replace(program, plan=replace(made, hints=saving))
 
 
 class QuantumTarget:
@@ -180,8 +183,9 @@ def analogue(device: QuantumDevice) -> str:
     gates = [d.name for d in sorted(known, key=lambda d: -d.qubits) if d.native_gates]
     annealers = [d.name for d in known if family_of(d)]
     return (
-        f"{device.name} runs no gates ({device.topology}), and Trine writes no programs of pulses and positions; the same "
-        f"problem compiles for annealers ({', '.join(annealers)}) and machines of gates ({', '.join(gates[:3])}, ...)"
+        f"{device.name} runs no gates ({device.topology}), and Trine writes no programs of pulses and positions; the "
+        f"same problem compiles for annealers ({', '.join(annealers)}) and machines of gates ({', '.join(gates[:3])}, "
+        "...)"
     )
 
 

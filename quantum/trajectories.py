@@ -1,20 +1,21 @@
 """Noisy samples of a circuit too wide for one state a shot: errors are drawn for every shot, states for some of them.
 
-Each shot's errors are Paulis (`trine.quantum.twirling`); pulled to the first state they only turn signs of rotations and
-flip readings (`trine.quantum.circuits.rotations`). Shots whose errors turn the same signs share a state, which costs
-nothing. Where there are more patterns than states may be computed, a random choice of them stands for all: then
+Each shot's errors are Paulis (`trine.quantum.twirling`); pulled to the first state they only turn signs of rotations
+and flip readings (`trine.quantum.circuits.rotations`). Shots whose errors turn the same signs share a state, which
+costs nothing. Where there are more patterns than states may be computed, a random choice of them stands for all: then
 shots are drawn in clusters, and the standard error has to count that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trine.devices.errors import InputError
+from trine.devices.errors import InputError, MissingExtra
 from trine.quantum.circuit import Circuit
 from trine.quantum.circuits.rotations import Pauli, Picture, Rotation, diagonalised, picture
 from trine.quantum.polynomial import Bits, Float
@@ -57,8 +58,8 @@ class Drawn:
         return len(self.state) ** 2 / float((np.bincount(self.clusters) ** 2).sum())
 
     def mean(self, values: Float) -> tuple[float, float]:
-        """(mean of a value of each shot, its standard error over clusters: Cameron and Miller 2015, 10.3368/jhr.50.2.317,
-        equation 11 for a mean)."""
+        """(mean of a value of each shot, its standard error over clusters: Cameron and Miller 2015,
+        10.3368/jhr.50.2.317, equation 11 for a mean)."""
         return clustered_mean(values, self.clusters)
 
 
@@ -71,27 +72,19 @@ def clustered_mean(values: Float, clusters: NDArray[np.int64]) -> tuple[float, f
     return mean, float(np.sqrt((sums**2).sum() * count / (count - 1)) / len(values))
 
 
-def memory_bytes(qubits: int) -> int:
-    """Of one state at work."""
-    from trine.quantum.engines import rotating
-
-    return rotating.memory_bytes(qubits)
-
-
-def sample(
-    circuit: Circuit, noise: PauliNoise, shots: int, seed: int, states: int = STATES,
-    progress: Callable[[int, int], None] = lambda done, of: None,
-) -> Drawn:  # fmt: skip
+def sample(circuit: Circuit, noise: PauliNoise, shots: int, seed: int, states: int = STATES) -> Drawn:
     """Shots of a bound circuit under Pauli noise, from at most `states` different states.
 
     Exact where no more patterns of signs came up. Raises InputError for too many qubits, or gates that are neither
-    Clifford nor rotations.
+    Clifford nor rotations, MissingExtra without numba.
     """
     if circuit.qubits > MOST_QUBITS:
         raise InputError(
             f"{circuit.qubits} qubits in use: noisy trajectories go to {MOST_QUBITS} "
-            f"({memory_bytes(circuit.qubits) / 2**30:,.1f} GiB each)"
+            f"({8 * 2**MOST_QUBITS / 2**30:,.1f} GiB each)"
         )
+    if find_spec("numba") is None:
+        raise MissingExtra("numba", "quantum", "noisy trajectories")
     seen = picture(circuit)
     generator = np.random.default_rng(seed)
     pattern = errors_of_shots(seen, noise.spots, shots, generator)
@@ -102,12 +95,9 @@ def sample(
     if len(different) > states:
         which, own, flips = shared(which, often, flips, states, generator)
     bits = np.empty((shots, len(seen.measured)), np.uint8)
-    used = np.unique(which)
-    for done, number in enumerate(used):
-        progress(done, len(used))
+    for number in np.unique(which):
         rows = np.flatnonzero(which == number)
         bits[rows] = read(seen, different[number], len(rows), generator)
-    progress(len(used), len(used))
     bits ^= flips
     return Drawn(misread(bits, noise.flips, generator), which.astype(np.int64), own, noise.untouched)
 

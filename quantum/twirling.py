@@ -85,9 +85,9 @@ def relaxed(times: tuple[float, float], seconds: float) -> Float:
 def gate_diagonal(relax: Sequence[Float], error: float) -> Float:
     """Diagonal [4^k] of relaxation on k qubits (first least significant) and what depolarising the error leaves room
     for: average fidelity (d f + 1)/(d + 1), f the mean of the diagonal (Nielsen 2002, quant-ph/0205035)."""
-    found = np.ones(1)
+    found: Float = np.ones(1)
     for each in relax:
-        found = np.kron(each, found)
+        found = np.asarray(np.kron(each, found), np.float64)
     dimension = 2 ** len(relax)
     wanted = max(0.0, ((1 - error) * (dimension + 1) - 1) / dimension)
     rest = found[1:].sum()
@@ -141,8 +141,8 @@ def schedule(
 ) -> tuple[list[tuple[int, int, float]], float]:
     """(waits, seconds before readout) of a circuit in the machine's gates whose qubit k is the machine's numbers[k].
 
-    A wait is (gate after which, qubit, seconds). Gates begin as late as they can, the vendor's default; a qubit that has
-    not begun is in its ground state and does not wait.
+    A wait is (gate after which, qubit, seconds). Gates begin as late as they can, the vendor's default; a qubit that
+    has not begun is in its ground state and does not wait.
     """
     found: list[tuple[int, int, float]] = []
     later = [0.0] * circuit.qubits  # from the end back to where the qubit is next needed
@@ -160,7 +160,8 @@ def schedule(
 
 
 def pauli_noise(circuit: Circuit, numbers: Sequence[int], machine: Machine) -> PauliNoise:
-    """Errors of a circuit in the machine's gates whose qubit k is the machine's numbers[k]; waits as `schedule` has them."""
+    """Errors of a circuit in the machine's gates whose qubit k is the machine's numbers[k]; waits are those of
+    `schedule`."""
 
     @cache
     def after(name: str, qubits: tuple[int, ...]) -> Float:
@@ -170,8 +171,12 @@ def pauli_noise(circuit: Circuit, numbers: Sequence[int], machine: Machine) -> P
     waits, seconds = schedule(circuit, numbers, machine)
     found = [
         Spot(place, g.qubits, after(g.name, tuple(numbers[q] for q in g.qubits)))
-        for place, g in enumerate(circuit.gates) if g.name not in FREE
-    ] + [Spot(place, (q,), chances(relaxed(machine.relaxation(numbers[q]), wait))) for place, q, wait in waits]  # fmt: skip
+        for place, g in enumerate(circuit.gates)
+        if g.name not in FREE
+    ]
+    found += [
+        Spot(place, (q,), chances(relaxed(machine.relaxation(numbers[q]), wait))) for place, q, wait in waits
+    ]
     flips = tuple(machine.readout(numbers[q]) for q in circuit.read)
     return PauliNoise(
         tuple(s for s in found if s.error > 0), flips, seconds, sum(wait for _, _, wait in waits)

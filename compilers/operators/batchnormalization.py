@@ -11,25 +11,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trine.compilers.elementwise import same_shape
 from trine.compilers.graph import Array, Node
 from trine.compilers.operators import Case, Operator, SourceNode, Spelled, Unsupported
 from trine.compilers.operators.layernormalization import parameters
-from trine.compilers.operators.relu import same_shape
 
 
 def read(source: SourceNode) -> Node:
     source.first_is_batch()
     if source.integer("training_mode", 0) or any(source.outputs[1:]):
-        raise Unsupported("training_mode: the statistics of a batch are computed; export the model for inference")
+        raise Unsupported(
+            "training_mode: the statistics of a batch are computed; export the model for inference"
+        )
     channels = source.shape()[:1]
     what = ("the scale", "the bias", "the mean", "the variance")
     values = [source.constant(i, name).astype(np.float64) for i, name in enumerate(what, 1)]
     if any(value.shape != channels for value in values):
-        raise Unsupported(f"parameters {[value.shape for value in values]} for shape {source.shape()} an example")
+        raise Unsupported(
+            f"parameters {[value.shape for value in values]} for shape {source.shape()} an example"
+        )
     gamma, beta, mean, variance = values
     scale = gamma / np.sqrt(variance + float(source.attributes.get("epsilon", 1e-5)))
     names = [
-        source.define(role, value.astype(np.float32)) for role, value in (("scale", scale), ("offset", beta - mean * scale))
+        source.define(role, value.astype(np.float32))
+        for role, value in (("scale", scale), ("offset", beta - mean * scale))
     ]
     return Node("BatchNormalization", source.name, (source.inputs[0], *names), source.outputs[:1])
 

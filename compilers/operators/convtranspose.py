@@ -8,6 +8,7 @@ along an axis is the sum over taps k and inputs j with i + begin = j * stride + 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +23,17 @@ def read(source: SourceNode) -> Node:
     x, weight = source.shape(), source.constant(1, "the weight")
     rank, group = weight.ndim - 2, source.integer("group", 1)
     if rank not in (1, 2) or len(x) != rank + 1:
-        raise Unsupported(f"weight {weight.shape} on an input of shape {x} an example; 1-D and 2-D are supported")
+        raise Unsupported(
+            f"weight {weight.shape} on an input of shape {x} an example; 1-D and 2-D are supported"
+        )
     outputs = weight.shape[1] * group
     if source.has(2) and source.constant(2, "the bias").shape != (outputs,):
         raise Unsupported(f"bias {source.shape(2)} for {outputs} outputs")
     kernel = tuple(source.attributes.get("kernel_shape", weight.shape[2:]))
     if kernel != weight.shape[2:] or x[0] != weight.shape[0] or weight.shape[0] % group:
-        raise Unsupported(f"kernel_shape {kernel}, weight {weight.shape} and group {group} on {x[0]} channels")
+        raise Unsupported(
+            f"kernel_shape {kernel}, weight {weight.shape} and group {group} on {x[0]} channels"
+        )
     strides, dilations = (spatial_ints(source, name, rank) for name in ("strides", "dilations"))
     extra = tuple(int(v) for v in source.attributes.get("output_padding", (0,) * rank))
     if len(extra) != rank or min(extra) < 0:
@@ -37,7 +42,9 @@ def read(source: SourceNode) -> Node:
         "strides": strides, "dilations": dilations, "output_padding": extra, "group": group,
         "pads": _pads(source, x[1:], strides, dilations, extra, kernel),
     }  # fmt: skip
-    node = Node("ConvTranspose", source.name, tuple(n for n in source.inputs if n), source.outputs, attributes)
+    node = Node(
+        "ConvTranspose", source.name, tuple(n for n in source.inputs if n), source.outputs, attributes
+    )
     if min(shapes(node, [x, weight.shape])[0]) < 1:
         raise Unsupported(f"pads {attributes['pads']} leave nothing of the output")
     return node
@@ -50,7 +57,9 @@ def _pads(
     rank, mode = len(kernel), text(source, "auto_pad", "NOTSET") or "NOTSET"
     wanted = source.attributes.get("output_shape")
     if not wanted and mode not in ("SAME_UPPER", "SAME_LOWER"):
-        pads = (0,) * (2 * rank) if mode == "VALID" else tuple(source.attributes.get("pads", (0,) * (2 * rank)))
+        pads = (
+            (0,) * (2 * rank) if mode == "VALID" else tuple(source.attributes.get("pads", (0,) * (2 * rank)))
+        )
         if len(pads) != 2 * rank:
             raise Unsupported(f"pads {pads} for {rank} spatial axes")
         return tuple(int(p) for p in pads)
@@ -81,7 +90,9 @@ def shapes(node: Node, inputs: Sequence[Shape]) -> list[Shape]:
 def as_conv_weight(weight: Array, group: int) -> Array:
     """(in, out/group, *kernel) as Conv has it, (out, in/group, *kernel); the taps in their order. Its own inverse."""
     apart = weight.reshape(group, weight.shape[0] // group, *weight.shape[1:])
-    return np.ascontiguousarray(np.swapaxes(apart, 1, 2).reshape(-1, weight.shape[0] // group, *weight.shape[2:]))
+    return np.ascontiguousarray(
+        np.swapaxes(apart, 1, 2).reshape(-1, weight.shape[0] // group, *weight.shape[2:])
+    )
 
 
 def spread(x: Array, node: Node, kernel: Shape) -> Array:
@@ -89,23 +100,28 @@ def spread(x: Array, node: Node, kernel: Shape) -> Array:
     a, rank = node.attributes, len(kernel)
     sizes = [(size - 1) * s + 1 for size, s in zip(x.shape[2:], a["strides"], strict=True)]
     full = np.zeros((*x.shape[:2], *sizes), x.dtype)
-    full[(..., *(slice(None, None, s) for s in a["strides"]))] = x
+    places: tuple[Any, ...] = (..., *(slice(None, None, s) for s in a["strides"]))
+    full[places] = x
     for i in range(rank):
         reach = (kernel[i] - 1) * a["dilations"][i]
         begin = reach - a["pads"][i]
         end = reach - a["pads"][rank + i] + a["output_padding"][i]
-        full = full[(slice(None),) * (2 + i) + (slice(max(-begin, 0), min(end, 0) or None),)]
         widths = [(0, 0)] * full.ndim
         widths[2 + i] = (max(begin, 0), max(end, 0))
         full = np.pad(full, widths)
+        full = full[(slice(None),) * (2 + i) + (slice(max(-begin, 0), min(end, 0) or None),)]
     return full
 
 
 def gather_sums(x: Array, conv_weight: Array, node: Node) -> Array:
     """The sums of products, in the arrays' own type; conv_weight (out, in/group, *kernel), taps in their order."""
     kernel = conv_weight.shape[2:]
-    reversed_taps = conv_weight[(..., *(slice(None, None, -1),) * len(kernel))]
-    plain = {"strides": (1,) * len(kernel), "dilations": node.attributes["dilations"], "group": node.attributes["group"]}
+    reversed_taps = np.flip(conv_weight, tuple(range(2, conv_weight.ndim)))
+    plain = {
+        "strides": (1,) * len(kernel),
+        "dilations": node.attributes["dilations"],
+        "group": node.attributes["group"],
+    }
     conv = Node("Conv", node.name, node.inputs, node.outputs, plain)
     return convolve(spread(x, node, kernel), reversed_taps, conv)
 
@@ -126,7 +142,14 @@ def _case(name: str, x: Shape, weight: Shape, bias: bool = True, **attributes: o
     rng = np.random.default_rng(sum(map(ord, name)))
     rank = len(weight) - 2
     ones, zeros = (1,) * rank, (0,) * rank
-    full = {"strides": ones, "dilations": ones, "output_padding": zeros, "pads": zeros * 2, "group": 1, **attributes}
+    full = {
+        "strides": ones,
+        "dilations": ones,
+        "output_padding": zeros,
+        "pads": zeros * 2,
+        "group": 1,
+        **attributes,
+    }
     group = full["group"]
     assert isinstance(group, int)
     w = rng.normal(0, 0.3, weight).astype(np.float32)

@@ -11,12 +11,15 @@ import numpy as np
 
 from trine.compilers.elementwise import require, same_shape
 from trine.compilers.graph import Array, Node
-from trine.compilers.operators import Case, Form, Operator, SourceNode, Spelled
+from trine.compilers.operators import Case, Form, Operator, SourceNode, Spelled, Unsupported
 
 
 def read(source: SourceNode) -> Node:
     require(source, "fiu")
-    axis = source.axis(int(source.constant(1, "the axis").reshape(-1)[0]))
+    given = source.constant(1, "the axis")
+    if given.size != 1:
+        raise Unsupported(f"{given.size} axes; one is wanted")
+    axis = source.axis(int(given.reshape(())))
     attributes = {"axis": axis, **{name: source.integer(name, 0) for name in ("exclusive", "reverse")}}
     return Node("CumSum", source.name, source.inputs[:1], source.outputs, attributes)
 
@@ -39,7 +42,9 @@ def run(node: Node, arguments: Sequence[Array]) -> list[Array]:
 def spell(node: Node, opset: int) -> list[Spelled]:
     name, a = f"{node.name}.axis", node.attributes
     attributes = {key: a[key] for key in ("exclusive", "reverse")}
-    return [Spelled("CumSum", [*node.inputs, name], node.outputs, attributes, {name: np.array(a["axis"] + 1)})]
+    return [
+        Spelled("CumSum", [*node.inputs, name], node.outputs, attributes, {name: np.array(a["axis"] + 1)})
+    ]
 
 
 def _attributes(axis: int, exclusive: int = 0, reverse: int = 0) -> dict[str, int]:

@@ -19,8 +19,12 @@ def read(source: SourceNode) -> Node:
     axis, shape, wanted = source.axis(source.integer("axis", 0)), source.shape(), source.shape(1)
     flags = constant_flags(source)
     if any(flags) and source.batch_of(source.inputs[int(flags[0])]) is not None:
-        raise Unsupported(f"{source.inputs[flags.index(True)]} is a constant; data and indices must both be computed")
-    fits = len(wanted) == len(shape) and all(w <= s or i == axis for i, (w, s) in enumerate(zip(wanted, shape)))
+        raise Unsupported(
+            f"{source.inputs[flags.index(True)]} is a constant; data and indices must both be computed"
+        )
+    fits = len(wanted) == len(shape) and all(
+        w <= s or i == axis for i, (w, s) in enumerate(zip(wanted, shape))
+    )
     if not fits or 0 in wanted:
         raise Unsupported(f"indices {wanted} for data {shape}")
     if flags[1]:

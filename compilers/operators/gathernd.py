@@ -19,13 +19,22 @@ def read(source: SourceNode) -> Node:
     dims, flags = source.integer("batch_dims", 0), constant_flags(source)
     data, indices = source.shape(), source.shape(1)
     if flags[0] or (flags[1] and source.batch_of() is not None):
-        raise Unsupported(f"{source.inputs[flags.index(True)]} is a constant; data and indices must both be computed")
+        raise Unsupported(
+            f"{source.inputs[flags.index(True)]} is a constant; data and indices must both be computed"
+        )
     if source.batch_of() is not None:
         source.first_is_batch()
         if dims == 0:
-            raise Unsupported("its indices count the batch axis (batch_dims 0); each example must be computed by itself")
+            raise Unsupported(
+                "its indices count the batch axis (batch_dims 0); each example must be computed by itself"
+            )
         dims -= 1
-    if data[:dims] != indices[:dims] or not indices or not 1 <= indices[-1] <= len(data) - dims or 0 in indices:
+    if (
+        data[:dims] != indices[:dims]
+        or not indices
+        or not 1 <= indices[-1] <= len(data) - dims
+        or 0 in indices
+    ):
         raise Unsupported(f"indices {indices} for data {data} with batch_dims {dims}")
     attributes = {"batch_dims": dims, "constant": flags}
     return Node("GatherND", source.name, source.inputs[:2], source.outputs, attributes)

@@ -10,7 +10,8 @@ from math import pi, sqrt
 
 import numpy as np
 
-from trine.compilers.elementwise import apply, composed, require, same_shape, since
+from trine.compilers.composition import Part, composed, since
+from trine.compilers.elementwise import apply, require, same_shape
 from trine.compilers.graph import Array, Node
 from trine.compilers.operators import Case, Form, Operator, SourceNode, Spelled, Unsupported
 from trine.compilers.operators.erf import erf
@@ -21,7 +22,9 @@ CUBE = 0.044715  # Hendrycks and Gimpel 2016, arXiv 1606.08415
 def gelu(x: Array, approximate: str) -> Array:
     """x / 2 * (1 + erf(x / sqrt 2)), or with tanh(sqrt(2 / pi) * (x + 0.044715 x^3)) in erf's place."""
     t = x.dtype.type
-    inner = np.tanh(t(sqrt(2 / pi)) * (x + t(CUBE) * x * x * x)) if approximate == "tanh" else erf(x / t(sqrt(2)))
+    inner = (
+        np.tanh(t(sqrt(2 / pi)) * (x + t(CUBE) * x * x * x)) if approximate == "tanh" else erf(x / t(sqrt(2)))
+    )
     return np.asarray(t(0.5) * x * (t(1) + inner))
 
 
@@ -39,6 +42,7 @@ def run(node: Node, arguments: Sequence[Array]) -> list[Array]:
 
 @since(20)
 def spell(node: Node) -> list[Spelled]:
+    inner: list[Part]
     if node.attributes["approximate"] == "none":
         inner = [("Mul", ("x", sqrt(0.5)), {}), ("Erf", ([0],), {})]
     else:
@@ -47,7 +51,7 @@ def spell(node: Node) -> list[Spelled]:
             ("Mul", ([3], sqrt(2 / pi)), {}), ("Tanh", ([4],), {}),
         ]  # fmt: skip
     n = len(inner)
-    outer = [("Add", ([n - 1], 1.0), {}), ("Mul", ([n], "x"), {}), ("Mul", ([n + 1], 0.5), {})]
+    outer: list[Part] = [("Add", ([n - 1], 1.0), {}), ("Mul", ([n], "x"), {}), ("Mul", ([n + 1], 0.5), {})]
     return composed(node, *inner, *outer)
 
 

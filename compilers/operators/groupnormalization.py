@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trine.compilers.elementwise import same_shape
 from trine.compilers.graph import Array, Node
 from trine.compilers.normalisation import groups_by_parts, normalised, runs_of
 from trine.compilers.operators import Case, Form, Operator, SourceNode, Spelled, Unsupported
 from trine.compilers.operators.layernormalization import parameters
-from trine.compilers.operators.relu import same_shape
 
 BY_CHANNEL = 21  # the first opset whose gamma and beta have an entry a channel
 

@@ -11,7 +11,9 @@ from trine.compilers.graph import Array
 def hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:
     """max(0, min(1, alpha x + beta))."""
     t = x.dtype.type
-    return np.clip(t(alpha) * x + t(beta), t(0), t(1))
+    return np.asarray(np.clip(t(alpha) * x + t(beta), t(0), t(1)))
 
 
-OPERATOR = unary("HardSigmoid", hard_sigmoid, {"alpha": 0.2, "beta": 0.5}, others=({"alpha": 0.5, "beta": 0.6},))
+OPERATOR = unary(
+    "HardSigmoid", hard_sigmoid, {"alpha": 0.2, "beta": 0.5}, others=({"alpha": 0.5, "beta": 0.6},)
+)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from trine.compilers.elementwise import composed, since, unary
+from trine.compilers.composition import composed, since
+from trine.compilers.elementwise import unary
 from trine.compilers.graph import Array, Node
 from trine.compilers.operators import Spelled
 from trine.compilers.operators.hardsigmoid import hard_sigmoid

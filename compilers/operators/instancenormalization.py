@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from trine.compilers.elementwise import same_shape
 from trine.compilers.graph import Array, Node
 from trine.compilers.normalisation import normalised, runs_of
 from trine.compilers.operators import Case, Form, Operator, SourceNode, Unsupported
 from trine.compilers.operators.layernormalization import parameters
-from trine.compilers.operators.relu import same_shape
 
 
 def read(source: SourceNode) -> Node:

@@ -14,7 +14,6 @@ from trine.compilers.graph import Array, Node, Shape
 from trine.compilers.normalisation import by_parts, normalised, runs_of, statistics
 from trine.compilers.operators import Case, Form, Operator, SourceNode, Spelled, Unsupported
 
-
 LAYER_OPSET = 17  # the first with the operator
 
 
@@ -35,7 +34,11 @@ def parameter(source: SourceNode, index: int, what: str, wanted: Shape) -> str:
     except ValueError:
         raise Unsupported(f"{what} {value.shape} for normalised axes {wanted}") from None
     name = source.inputs[index]
-    return name if full.shape == value.shape else source.define(what.replace(" ", "_"), np.ascontiguousarray(full))
+    return (
+        name
+        if full.shape == value.shape
+        else source.define(what.replace(" ", "_"), np.ascontiguousarray(full))
+    )
 
 
 def read(source: SourceNode) -> Node:

@@ -58,7 +58,7 @@ def shapes(node: Node, inputs: Sequence[Shape]) -> list[Shape]:
     a, b = inputs
     rows = a[:-1] if len(a) > 1 else ()
     columns = b[:-2] + b[-1:] if len(b) > 1 else ()
-    if a[-1] != (b[-2] if len(b) > 1 else b[-1]):
+    if not a or not b or a[-1] != (b[-2] if len(b) > 1 else b[-1]):
         raise ValueError(f"{a} x {b}")
     stack = np.broadcast_shapes(rows[:-1], columns[:-1])
     return [(*stack, *rows[-1:], *columns[-1:])]

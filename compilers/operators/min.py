@@ -16,4 +16,6 @@ def least(*operands: Array) -> Array:
     return np.asarray(reduce(np.minimum, operands))
 
 
-OPERATOR = several("Min", least, (*operand_cases(), Case("three", ((4, 9), (4, 1), (4, 9))), Case("one", ((4, 9),))))
+OPERATOR = several(
+    "Min", least, (*operand_cases(), Case("three", ((4, 9), (4, 1), (4, 9))), Case("one", ((4, 9),)))
+)

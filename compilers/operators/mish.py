@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trine.compilers.elementwise import composed, since, unary
+from trine.compilers.composition import composed, since
+from trine.compilers.elementwise import unary
 from trine.compilers.graph import Array, Node
 from trine.compilers.operators import Spelled
 from trine.compilers.operators.softplus import softplus

@@ -10,4 +10,6 @@ from trine.compilers.elementwise import unary
 
 BY_VALUE = unary("Not", np.logical_not, kinds="b")
 
-OPERATOR = replace(BY_VALUE, cases=tuple(replace(case, dtypes=("bool",)) for case in BY_VALUE.cases), forms=())
+OPERATOR = replace(
+    BY_VALUE, cases=tuple(replace(case, dtypes=("bool",)) for case in BY_VALUE.cases), forms=()
+)

@@ -19,7 +19,11 @@ def prelu(x: Array, slope: Array) -> Array:
 def read(source: SourceNode) -> Node:
     if source.is_constant(0):
         raise Unsupported("x is a constant")
-    return _OPERANDS.read(source)
+    node = _OPERANDS.read(source)
+    shapes = [source.defined[n].shape if n in source.defined else source.shapes[n] for n in node.inputs]
+    if np.broadcast_shapes(*shapes) != source.shape():
+        raise Unsupported(f"slopes {shapes[1]} do not broadcast to x of shape {source.shape()}")
+    return node
 
 
 _SLOPES = channel(7)

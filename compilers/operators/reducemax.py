@@ -20,7 +20,7 @@ def ends(dtype: Any) -> tuple[Any, Any]:
 
 def greatest(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """The greatest value over some axes."""
-    return x.max(axis=axes, keepdims=keepdims, initial=ends(x.dtype)[0])
+    return np.asarray(x.max(axis=axes, keepdims=keepdims, initial=ends(x.dtype)[0]))
 
 
 OPERATOR = reduction("ReduceMax", greatest, kinds="fiub", noop=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from trine.compilers.graph import Array
 from trine.compilers.reduction import reduction
 
 
 def mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """The mean over some axes."""
-    return x.mean(axis=axes, keepdims=keepdims)
+    return np.asarray(x.mean(axis=axes, keepdims=keepdims))
 
 
 OPERATOR = reduction("ReduceMean", mean, kinds="f", noop=True)

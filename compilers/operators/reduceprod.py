@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from trine.compilers.graph import Array
 from trine.compilers.reduction import reduction
 
 
 def product(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """The product over some axes."""
-    return x.prod(axis=axes, keepdims=keepdims, dtype=x.dtype)
+    return np.asarray(x.prod(axis=axes, keepdims=keepdims, dtype=x.dtype))
 
 
 OPERATOR = reduction("ReduceProd", product, noop=True)

@@ -8,6 +8,7 @@ extrapolation_value, antialias. `compilers.resizing` says what they mean.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def read(source: SourceNode) -> Node:
     mode, nearest = text(source, "mode", "nearest"), text(source, "nearest_mode", "round_prefer_floor")
     if mode not in ("nearest", "linear", "cubic") or coordinates not in COORDINATES or nearest not in NEAREST:
         raise Unsupported(f"mode {mode}, {coordinates}, {nearest}")
-    attributes = {
+    attributes: dict[str, Any] = {
         "sizes": example_values(source, sizes, 1, "resizes to"), "mode": mode,
         "scales": example_values(source, scales, 1.0, "scales by"),
         "roi": example_values(source, roi, (0.0, 1.0), "crops"), "nearest_mode": nearest,
@@ -100,7 +101,7 @@ def spell(node: Node, opset: int) -> list[Spelled]:
     if crop:
         ends = (*with_batch([begin for begin, _ in roi], 0.0), *with_batch([end for _, end in roi], 1.0))
         inputs[1] = f"{node.name}.roi"
-        made[inputs[1]] = np.array(ends[:1 + rank] + ends[1 + rank :], np.float32)
+        made[inputs[1]] = np.array(ends[: 1 + rank] + ends[1 + rank :], np.float32)
     if crop and opset >= AXES_OPSET:
         a["axes"] = list(range(1, rank + 1))
         made[inputs[1]] = np.array([v for part in zip(*roi, strict=True) for v in part], np.float32)
@@ -114,7 +115,9 @@ def spell(node: Node, opset: int) -> list[Spelled]:
 
 
 def _case(name: str, shape: Shape, scales: tuple[float, ...], **attributes: object) -> Case:
-    sizes = tuple(int(np.floor(np.float32(size) * np.float32(s))) for size, s in zip(shape, scales, strict=True))
+    sizes = tuple(
+        int(np.floor(np.float32(size) * np.float32(s))) for size, s in zip(shape, scales, strict=True)
+    )
     full = {
         "sizes": sizes, "scales": scales, "roi": ((0.0, 1.0),) * len(shape), "mode": "linear",
         "coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_floor", "cubic_coeff_a": -0.75,

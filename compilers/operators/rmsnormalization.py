@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from trine.compilers.elementwise import same_shape
 from trine.compilers.graph import Array, Node
 from trine.compilers.normalisation import by_parts, normalised, runs_of
 from trine.compilers.operators import Case, Form, Operator, SourceNode, Spelled, Unsupported
 from trine.compilers.operators.layernormalization import parameter, parameters, read_last
-from trine.compilers.operators.relu import same_shape
 
 RMS_OPSET = 23  # the first with the operator
 

@@ -30,12 +30,17 @@ def read(source: SourceNode) -> Node:
     names, flags = source.inputs[:3], constant_flags(source)
     given = [name for name, flag in zip(names, flags, strict=True) if not flag]
     if any(flags) and any(source.batch_of(name) is not None for name in given):
-        raise Unsupported(f"{names[flags.index(True)]} is a constant; data, indices and updates must be computed")
+        raise Unsupported(
+            f"{names[flags.index(True)]} is a constant; data, indices and updates must be computed"
+        )
     axis = source.axis(source.integer("axis", 0))
     data, indices, updates = (source.shape(i) for i in range(3))
-    if len(indices) != len(data) or updates != indices or any(
-        i > d for k, (i, d) in enumerate(zip(indices, data, strict=True)) if k != axis
-    ) or 0 in indices:
+    if (
+        len(indices) != len(data)
+        or updates != indices
+        or any(i > d for k, (i, d) in enumerate(zip(indices, data, strict=True)) if k != axis)
+        or 0 in indices
+    ):
         raise Unsupported(f"indices {indices} and updates {updates} for data {data}")
     if flags[1]:
         checked_indices(source.constants[names[1]], data[axis])

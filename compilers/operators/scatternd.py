@@ -21,7 +21,12 @@ def read(source: SourceNode) -> Node:
     if any(source.batch_of(name) is not None for name, flag in zip(names, flags, strict=True) if not flag):
         raise Unsupported("its indices count the batch axis; each example must be computed on its own")
     data, indices, updates = (source.shape(i) for i in range(3))
-    if not indices or indices[-1] > len(data) or updates != (*indices[:-1], *data[indices[-1] :]) or 0 in indices:
+    if (
+        not indices
+        or indices[-1] > len(data)
+        or updates != (*indices[:-1], *data[indices[-1] :])
+        or 0 in indices
+    ):
         raise Unsupported(f"indices {indices} and updates {updates} for data {data}")
     attributes = {"reduction": reduction(source), "constant": flags}
     return Node("ScatterND", source.name, names, source.outputs, attributes)

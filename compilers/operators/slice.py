@@ -36,8 +36,10 @@ def read(source: SourceNode) -> Node:
     inner = source.shape()
     if batch is not None and len(kept) != len(inner):
         raise Unsupported("works along the batch axis; each example must be computed on its own")
-    return sliced(source, source.outputs, *(tuple(column) for column in zip(*kept, strict=True))) if kept else (
-        Node("Identity", source.name, source.inputs[:1], source.outputs)
+    return (
+        sliced(source, source.outputs, *(tuple(column) for column in zip(*kept, strict=True)))
+        if kept
+        else (Node("Identity", source.name, source.inputs[:1], source.outputs))
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from trine.compilers.elementwise import composed, unary
+from trine.compilers.composition import Part, composed
+from trine.compilers.elementwise import unary
 from trine.compilers.graph import Array, Node
 from trine.compilers.operators import Spelled
 from trine.compilers.operators.sigmoid import sigmoid
@@ -17,7 +18,7 @@ def swish(x: Array, alpha: float) -> Array:
 
 def spell(node: Node, opset: int) -> list[Spelled]:
     """As Mul and Sigmoid in every opset: onnxruntime 1.31 has no Swish."""
-    scaled = ("Mul", ("x", node.attributes["alpha"]), {})
+    scaled: Part = ("Mul", ("x", node.attributes["alpha"]), {})
     return composed(node, scaled, ("Sigmoid", ([0],), {}), ("Mul", ([1], "x"), {}))
 
 

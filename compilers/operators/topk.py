@@ -48,7 +48,9 @@ def types(node: Node, inputs: Sequence[str]) -> list[str]:
 def spell(node: Node, opset: int) -> list[Spelled]:
     name, a = f"{node.name}.k", node.attributes
     attributes = {"axis": a["axis"] + 1, "largest": a["largest"], "sorted": 1}
-    outputs = [given or f"{name}.{role}" for given, role in zip((*node.outputs, "")[:2], ("values", "indices"))]
+    outputs = [
+        given or f"{name}.{role}" for given, role in zip((*node.outputs, "")[:2], ("values", "indices"))
+    ]
     return [Spelled("TopK", [*node.inputs, name], outputs, attributes, {name: np.array([a["k"]], np.int64)})]
 
 

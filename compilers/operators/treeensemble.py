@@ -156,6 +156,10 @@ def read(source: SourceNode) -> Node:
     aggregate, transform = source.integer("aggregate_function", 1), source.integer("post_transform", 0)
     if not 0 <= aggregate < len(AGGREGATES) or not 0 <= transform < len(TRANSFORMS):
         raise Unsupported(f"aggregate_function {aggregate}, post_transform {transform} (4 is PROBIT)")
+    if TRANSFORMS[transform] in ("SOFTMAX", "LOGISTIC"):
+        raise Unsupported(
+            f"post_transform {transform}: onnxruntime takes SOFTMAX (1) for LOGISTIC (2) and the reverse"
+        )
     attributes: dict[str, Any] = {
         f"nodes_{name}": tuple(v) for name, v in unroll.rows.items() if name != "missing"
     }

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trine.compilers.elementwise import same_shape
 from trine.compilers.graph import Array, Node
 from trine.compilers.movement import spelled
 from trine.compilers.operators import Case, Form, Operator, SourceNode, Spelled, Unsupported
-from trine.compilers.operators.relu import same_shape
-
 
 TRILU_OPSET = 14  # the first with the operator
 
@@ -25,6 +24,8 @@ def read(source: SourceNode) -> Node:
         raise Unsupported("needs two axes of one example")
     if 0 in source.shape():
         raise Unsupported(f"shape {source.shape()} an example holds nothing")
+    if source.has(1) and source.constant(1, "the diagonal k").size != 1:
+        raise Unsupported("the diagonal k is not one number")
     k = int(source.constant(1, "the diagonal k").reshape(())) if source.has(1) else 0
     attributes = {"k": k, "upper": source.integer("upper", 1), "matrix": source.shape()[-2:]}
     return Node("Trilu", source.name, source.inputs[:1], source.outputs, attributes)

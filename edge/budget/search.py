@@ -16,7 +16,7 @@ from trine.edge.accuracy import accuracy
 from trine.edge.budget.limits import Limits
 from trine.edge.budget.measure import Measured, measure
 from trine.edge.budget.solve import front, solve
-from trine.edge.budget.space import Alternative, Space, bits_chosen, space_of
+from trine.edge.budget.space import Alternative, Space, bits_chosen, lowered, space_of
 from trine.edge.lower import observed
 from trine.edge.quantize import Quantized, quantize
 from trine.edge.quantize.histogram import extremes
@@ -25,7 +25,7 @@ from trine.edge.quantize.sensitivity import sensitivity
 from trine.edge.running import Compiler, emulation_missing
 
 DEFAULT_DROP = 0.5  # points, where `mixed` is asked for and nothing is limited
-CORRECTIONS = 5  # times that a limit is tightened by what the prediction missed
+MEASURED = 12  # choices that are compiled to see whether they fit, at most
 SCORED = 4096
 UNITS = {"ram_bytes": "B", "flash_bytes": "B", "energy_j": "J"}
 Choice = tuple[Alternative, ...]
@@ -39,11 +39,6 @@ class Point:
     quantized: Quantized
     measured: Measured
     drop: float | None
-
-    def over(self, limits: Mapping[str, float]) -> dict[str, float]:
-        """By how much it exceeds each limit that it exceeds; an energy that is not known exceeds none."""
-        used = {name: getattr(self.measured, name) for name in limits}
-        return {n: used[n] - most for n, most in limits.items() if used[n] is not None and used[n] > most}
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -84,9 +79,13 @@ class Search:
         noises = sensitivity(self.graph, self.examples, self.widths, self.progress)
         if not noises:
             raise InputError(f"{self.graph.name}: no layer has weights whose width could be chosen")
+        return space_of(self.graph, self.ranges, noises, self.device, self.compiler, self.progress)
+
+    @cached_property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Least and greatest value of each activation."""
         found = extremes(self.graph, observed(self.graph), self.examples, 64, self.progress)
-        ranges = {name: extreme.range for name, extreme in found.items()}
-        return space_of(self.graph, ranges, noises, self.device, self.compiler, self.progress)
+        return {name: extreme.range for name, extreme in found.items()}
 
     def realise(self, choice: Choice) -> Point:
         """Quantise, recover, compile, run and score a choice, once."""
@@ -134,22 +133,44 @@ class Search:
         if problems:
             raise InputError("\n  ".join(problems))
 
+    def sized(self, choice: Choice) -> Measured:
+        """What a choice takes: its sizes and counts do not depend on how well its weights are rounded."""
+        return measure(lowered(self.graph, self.ranges, bits_chosen(choice)), self.device, self.compiler)
+
+    def fitting(self) -> Choice | None:
+        """The choice of least noise that fits when it is really compiled.
+
+        The prediction misses some bytes of code. The limits are widened by the most that it was seen to be too high,
+        and the best choices within them are measured one by one until the next cannot beat the best that fits.
+        """
+        limits, best = self.limits.resources, None
+        slack = dict.fromkeys(limits, 0.0)
+        tried: list[Choice] = []
+        while len(tried) < MEASURED:
+            choice = solve(self.space, {n: most + slack[n] for n, most in limits.items()}, "noise", tried)
+            if choice is None or (best and self.noise(choice) >= self.noise(best)):
+                break
+            tried.append(choice)
+            self.progress("measuring choices", len(tried), MEASURED)
+            used, predicted = self.sized(choice), self.space.total(choice)
+            slack = {n: max(s, predicted[n] - getattr(used, n)) for n, s in slack.items()}
+            if not over(used, limits):
+                best = choice
+        return best
+
+    def noise(self, choice: Choice) -> float:
+        """What a choice adds to the noise of the scores, as predicted."""
+        return self.space.total(choice)["noise"]
+
     def within(self) -> tuple[Point, str]:
         """The most accurate choice within the resources that are limited."""
-        limits = self.limits.resources
-        tightened = dict(limits)
-        for _ in range(CORRECTIONS):
-            choice = solve(self.space, tightened)
-            if choice is None:
-                break
-            point = self.realise(choice)
-            over = point.over(limits)
-            if not over:
-                if self.most_drop is not None and point.drop is not None and point.drop > self.most_drop:
-                    raise AnswerIsNo(self.too_inaccurate(point))
-                return point, f"least noise of {self.space.count:,} combinations within {shown(limits)}"
-            tightened = {name: most - over.get(name, 0.0) for name, most in tightened.items()}
-        raise AnswerIsNo(self.infeasible())
+        limits, choice = self.limits.resources, self.fitting()
+        if choice is None:
+            raise AnswerIsNo(self.infeasible())
+        point = self.realise(choice)
+        if self.most_drop is not None and point.drop is not None and point.drop > self.most_drop:
+            raise AnswerIsNo(self.too_inaccurate(point))
+        return point, f"least noise of {self.space.count:,} combinations within {shown(limits)}"
 
     def cheapest(self) -> tuple[Point, str]:
         """The choice of the front with least flash whose accuracy is kept; bisection, for noise orders the front."""
@@ -200,6 +221,11 @@ class Search:
             )
         listed = "\n  ".join(lines) or "the limits can only be met one at a time"
         return f"{self.graph.name} for {self.device.name}: no choice of weight widths meets the limits\n  {listed}"
+
+
+def over(used: Measured, limits: Mapping[str, float]) -> list[str]:
+    """The limits that are exceeded."""
+    return [name for name, most in limits.items() if getattr(used, name) > most]
 
 
 def amount(value: float, name: str) -> str:

@@ -7,7 +7,7 @@ energy, and r, stay within the limits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,15 @@ def rows(space: Space) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
 
 
 def solve(
-    space: Space, limits: Mapping[str, float], objective: str = "noise"
+    space: Space,
+    limits: Mapping[str, float],
+    objective: str = "noise",
+    excluded: Collection[tuple[Alternative, ...]] = (),
 ) -> tuple[Alternative, ...] | None:
-    """The choice that makes the objective least within limits {field: most}, or None where there is none."""
+    """The choice that makes the objective least within limits {field: most}, or None where there is none.
+
+    excluded: choices that it may not be.
+    """
     optimize = milp()
     flat = [a for layer in space.layers for a in layer]
     forms, count = list(space.code), len(flat)
@@ -70,6 +76,10 @@ def solve(
         needs = np.zeros(width)
         needs[i], needs[count + forms.index(a.form)] = 1, -1
         add(needs, -np.inf, 0)
+    for choice in excluded:
+        same = np.zeros(width)
+        same[[flat.index(a) for a in choice]] = 1
+        add(same, 0, len(choice) - 1)
     for name, most in limits.items():
         add(costs[name], -np.inf, most - fixed.get(name, 0.0))
     largest = max(a.ram_bytes for a in flat)

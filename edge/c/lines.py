@@ -46,7 +46,9 @@ def top_of_line(layer: LayerWriter, step: Step, axis: int, count: int, largest: 
     layer.line(f"            int32_t best = -1, to = row * {count * apart} + j * {apart} + column;")
     layer.line(f"            for (int32_t i = 0; i < {length}; i++) {{")
     value, before, chosen = (f"x0[at + {name} * {apart}]" for name in ("i", "last", "best"))
-    layer.line(f"                if (last >= 0 && !({value} {worse} {before} || ({value} == {before} && i > last)))")
+    layer.line(
+        f"                if (last >= 0 && !({value} {worse} {before} || ({value} == {before} && i > last)))"
+    )
     layer.line("                    continue;")
     layer.line(f"                if (best < 0 || {value} {better} {chosen})")
     layer.line("                    best = i;")

@@ -6,6 +6,20 @@ from typing import Any
 
 import numpy as np
 
+from trine.compilers.graph import Array
+
+SHORT = frozenset({"int8", "uint8", "int16", "uint16"})  # types whose numbers C reads as they are
+
+
+def c_literals(array: Array) -> list[str]:
+    """Every element as C writes it. Weights are many: what needs no care goes without."""
+    flat = array.ravel()
+    if array.dtype.name in SHORT:
+        return [str(v) for v in flat.tolist()]
+    if array.dtype == np.float32 and np.isfinite(flat).all():
+        return [f"{v.hex()}f" for v in flat.tolist()]
+    return [c_literal(v) for v in flat]
+
 
 def c_literal(value: Any) -> str:
     """A number as C writes it, to the last bit. Infinities and NaN are written as operations, without a library."""

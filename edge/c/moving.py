@@ -9,7 +9,7 @@ becomes one table for all places.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,10 @@ def by_axes(origins: Int64) -> tuple[int, list[Int64]] | None:
     used = [found.any(axis=rest) for rest in others]
     first = tuple(int(np.argmax(u)) for u in used)
     base = int(origins[first])
-    terms = [origins[(*first[:a], slice(None), *first[a + 1 :])] - base for a in range(origins.ndim)]
+    terms = []
+    for axis in range(origins.ndim):
+        line: tuple[Any, ...] = (*first[:axis], slice(None), *first[axis + 1 :])
+        terms.append(origins[line] - base)
     total = np.full(origins.shape, base, np.int64)
     inside = np.ones(origins.shape, bool)
     for axis, (term, mask) in enumerate(zip(terms, used, strict=True)):
@@ -90,7 +93,9 @@ def by_axes(origins: Int64) -> tuple[int, list[Int64]] | None:
         inside = inside & mask.reshape(column)
     if not np.array_equal(np.where(inside, total, FILL), origins):
         return None
-    return base, [np.where(mask, term, np.iinfo(np.int64).min) for term, mask in zip(terms, used, strict=True)]
+    return base, [
+        np.where(mask, term, np.iinfo(np.int64).min) for term, mask in zip(terms, used, strict=True)
+    ]
 
 
 def runs_of(term: Int64) -> tuple[Run, ...]:
@@ -135,7 +140,11 @@ def join(outer: Axis, inner: Axis) -> Axis | None:
         return None
     run = inner.runs[0]
     if run.count == 1 and run.stride is not None:
-        return Axis(tuple(Run(r.count, r.start + run.start, r.stride) if r.stride is not None else r for r in outer.runs))
+        return Axis(
+            tuple(
+                Run(r.count, r.start + run.start, r.stride) if r.stride is not None else r for r in outer.runs
+            )
+        )
     if run.stride is None or any(
         r.stride is not None and r.count > 1 and r.stride != run.stride * run.count for r in outer.runs
     ):

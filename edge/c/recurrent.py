@@ -78,7 +78,9 @@ def start_lines(layer: LayerWriter, direction: int, role: str, target: str) -> N
     step, hidden = layer.step, layer.step.attributes["hidden"]
     codes, source = step.constants[f"{role}_start"], step.attributes[f"{role}_from"]
     each = f"for (int32_t j = 0; j < {hidden}; j++)"
-    if source != -1:
+    if step.attributes.get("resumed"):
+        layer.line(f"{each} {target}[j] = x{source}[{direction * hidden} + j];")
+    elif source != -1:
         table = layer.array(f"{role}_start", codes)
         layer.line(f"{each} {target}[j] = {table}[x{source}[{direction * hidden} + j] + 128];")
     elif (codes[direction] == codes[direction].flat[0]).all():
@@ -131,7 +133,9 @@ def finish_lines(layer: LayerWriter, direction: int, written: Sequence[str]) -> 
     step, hidden = layer.step, layer.step.attributes["hidden"]
     if written[1]:
         layer.line(f"trine_copy({written[1]} + {direction * hidden}, h, {hidden});")
-    if written[2]:
+    if written[2] and step.attributes.get("resumed"):
+        layer.line(f"for (int32_t j = 0; j < {hidden}; j++) {written[2]}[{direction * hidden} + j] = carried[j];")
+    elif written[2]:
         tensor = layer.tensor(step.outputs[-1])
         r = state_requantizer(step.attributes["bits"] + UNIT_BITS, tensor)
         fields = f"{{0, {int(r.multiplier[0])}, {int(r.addend[0])}, {int(r.shift[0])}}}"

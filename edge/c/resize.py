@@ -31,7 +31,9 @@ def resize_layer(layer: LayerWriter, step: Step) -> None:
         at.append(f"{places}[i{k} * {count} + k{k}]")
         weights.append(f"{factors}[i{k} * {count} + k{k}]")
         taps.append((f"k{k}", count))
-    largest = int(np.prod([np.abs(v).sum(axis=1).max() for n, v in step.constants.items() if n[0] == "w"])) * 255
+    largest = (
+        int(np.prod([np.abs(v).sum(axis=1).max() for n, v in step.constants.items() if n[0] == "w"])) * 255
+    )
     kind = "int32_t" if largest + 2**bits < 2**31 else "int64_t"
     for k, size in enumerate(target):
         layer.line(f"{'    ' * k}for (int32_t i{k} = 0; i{k} < {size}; i{k}++)")
@@ -40,7 +42,9 @@ def resize_layer(layer: LayerWriter, step: Step) -> None:
     layer.line(f"{indent}    {kind} sum = 0;")
     for depth, (name, count) in enumerate(taps):
         layer.line(f"{indent}    {'    ' * depth}for (int32_t {name} = 0; {name} < {count}; {name}++)")
-    product = " * ".join([f"({kind}){weights[0]}", *weights[1:], f"(x0[{' + '.join(at)}] - ({x.zero_point}))"])
+    product = " * ".join(
+        [f"({kind}){weights[0]}", *weights[1:], f"(x0[{' + '.join(at)}] - ({x.zero_point}))"]
+    )
     layer.line(f"{indent}    {'    ' * len(taps)}sum += {product};")
     if bits:
         layer.line(f"{indent}    sum = (sum + {(1 << bits) // 2 - 1} + ((sum >> {bits}) & 1)) >> {bits};")

@@ -30,6 +30,7 @@ from trine.edge.operators import kernels
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 from trine.edge.streaming.program import (
     Gather,
+    Hold,
     Mask,
     MeanOf,
     Operation,
@@ -49,6 +50,7 @@ from trine.edge.streaming.state import (
     stored,
 )
 
+VERBS = ("reset", "step", "save", "restore", "sum")
 KEEP = "@next"  # what a step with a state writes before it becomes the state
 
 
@@ -155,7 +157,10 @@ class Flat:
         for name, tensor in laid_out.program.tensors.items():
             if name not in self.tensors:
                 self.tensors[name], self.last[name] = tensor, laid_out.last.get(name, False)
-        self.operations += laid_out.program.steps
+        states = {n: n + KEEP for n in head.inputs if n in self.stream.kept}
+        self.operations += [
+            replace(s, inputs=tuple(states.get(n, n) for n in s.inputs)) for s in laid_out.program.steps
+        ]
 
 
 def dense_of(step: Step, tensors: dict[str, QuantizedTensor]) -> Step | None:
@@ -272,7 +277,7 @@ class StreamEmitter(Emitter):
         masked = {o.source for o in self.operations if isinstance(o, Mask)}
         for operation in self.operations:
             reads, writes, scratch, sharing = self.view_of(operation)
-            if isinstance(operation, Mask):
+            if isinstance(operation, Mask | Hold):
                 continue  # printed with the step that made its value
             for name in (*reads, *writes):
                 written.setdefault(name, self.size(name))
@@ -280,27 +285,27 @@ class StreamEmitter(Emitter):
                 Planned(label_of(operation), tuple(dict.fromkeys(reads)), tuple(writes), scratch, **sharing)
             )
         self.masked = masked
-        return found, [Buffer(n, size, n.startswith("state ") or self.external(n)) for n, size in written.items()]
+        return found, [Buffer(n, size, n.startswith("*") or self.external(n)) for n, size in written.items()]
 
     def size(self, name: str) -> int:
         """Bytes of a value; a ring or its sums take no room in the arena."""
-        return 0 if name.startswith("state ") else self.program.tensors[name].bytes
+        return 0 if name.startswith("*") else self.program.tensors[name].bytes
 
     def view_of(self, operation: Operation) -> tuple[list[str], list[str], int, dict[str, object]]:
-        """(reads, writes, scratch, sharing) of an operation; `state ring X` and `state sums X` stand for the state."""
+        """(reads, writes, scratch, sharing) of an operation; `*ring X` and `*sums X` stand for the state."""
         if isinstance(operation, Gather):
-            reads = [f"state ring {p.source}" if p.ring else self.resolved(p.source) for p in operation.pieces]
+            reads = [f"*ring {p.source}" if p.ring else self.resolved(p.source) for p in operation.pieces]
             return reads, ([] if operation.name in self.aliases else [operation.name]), 0, {}
         if isinstance(operation, Push):
-            sums = [f"state sums {operation.ring}"] if operation.ring in self.stream.summed else []
-            return [self.resolved(operation.source), *sums], [f"state ring {operation.ring}"], 0, {}
+            sums = [f"*sums {operation.ring}"] if operation.ring in self.stream.summed else []
+            return [self.resolved(operation.source), *sums], [f"*ring {operation.ring}"], 0, {}
         if isinstance(operation, Slide):
-            return [self.resolved(operation.source)], [f"state sums {operation.ring}"], 0, {}
+            return [self.resolved(operation.source)], [f"*sums {operation.ring}"], 0, {}
         if isinstance(operation, MeanOf):
             ends = [self.resolved(p.source) for p in operation.ends]
             scratch = 4 * self.stream.summed[operation.ring]
-            return [f"state sums {operation.ring}", *ends], [operation.step.output], scratch, {}
-        if isinstance(operation, Mask):
+            return [f"*sums {operation.ring}", *ends], [operation.step.output], scratch, {}
+        if isinstance(operation, Mask | Hold):
             return [], [], 0, {}
         return self.view_of_step(operation)
 
@@ -322,7 +327,7 @@ class StreamEmitter(Emitter):
 
     def emit(self) -> CSources:
         """Print all operations and assemble header and source."""
-        operations = [o for o in self.operations if not isinstance(o, Mask)]
+        operations = [o for o in self.operations if not isinstance(o, Mask | Hold)]
         for index, at in enumerate(self.plan.order):
             self.print_operation(index, operations[at])
         for name in self.program.inputs:
@@ -369,6 +374,8 @@ class StreamEmitter(Emitter):
         for name in step.outputs:
             if name.endswith(KEEP):
                 kept = name.removesuffix(KEEP)
+                held = [o.steps for o in self.operations if isinstance(o, Hold) and o.kept == kept]
+                self.calls += [f"    if (state->age >= {steps})" for steps in held]
                 self.copy(f"(int8_t *){self.kept[kept]}", self.raw(name), self.size(name))
 
     def print_gather(self, gather: Gather) -> None:
@@ -612,7 +619,13 @@ int trine_{name}_restore({state} *state, const {state} *saved)
 
 def emit_stream(stream: StreamProgram, core: str = "host") -> CSources:
     """Print a stream as C for a core."""
-    return StreamEmitter(stream, identifier(stream.program.name), core).emit()
+    return StreamEmitter(stream, free_name(stream.program.name), core).emit()
+
+
+def free_name(program: str) -> str:
+    """A program's name in C whose entry points are not called as a function of the kernels is: `lstm` has a step."""
+    name, taken = identifier(program), "".join(map(kernel_text, KERNEL_ORDER))
+    return f"{name}_net" if any(f"trine_{name}_{verb}(" in taken for verb in VERBS) else name
 
 
 __all__ = ["Shape", "StreamEmitter", "c_values", "emit_stream", "stored", "tail"]

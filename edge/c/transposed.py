@@ -49,7 +49,8 @@ def phases_of(step: Step, out: tuple[int, ...]) -> list[tuple[AxisPhase, ...]]:
     """Every combination of the phases of the axes."""
     a, kernel = step.attributes, step.constants["weight"].shape[2:]
     each = [
-        axis_phases(out[i], kernel[i], a["strides"][i], a["dilations"][i], a["pads"][i]) for i in range(len(kernel))
+        axis_phases(out[i], kernel[i], a["strides"][i], a["dilations"][i], a["pads"][i])
+        for i in range(len(kernel))
     ]
     return list(product(*each))
 
@@ -102,6 +103,7 @@ def conv_transpose_scratch(program: IntegerProgram, step: Step, schedule: Schedu
     """Two gathered windows of the phase with the most taps, and both expanded to halfwords where that is used."""
     out = program.tensors[step.output].shape[1:]
     longest = max(
-        padded(int(np.prod(phase_weight(step.constants["weight"], phase).shape[1:]))) for phase in phases_of(step, out)
+        padded(int(np.prod(phase_weight(step.constants["weight"], phase).shape[1:])))
+        for phase in phases_of(step, out)
     )
     return (6 if schedule.wide else 2) * longest

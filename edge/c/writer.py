@@ -12,14 +12,14 @@ import numpy as np
 
 from trine.compilers.graph import Array, Shape
 from trine.edge.c.layout import LaidOut
-from trine.edge.c.literals import c_literal
+from trine.edge.c.literals import c_literals
 from trine.edge.c.schedule import Schedule
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 from trine.edge.requantize import Requantizer
 
 KERNEL_ORDER = (
     "common", "copy", "tflite", "linear", "packed", "conv", "packed_conv", "conv_transpose", "depthwise", "pool",
-    "elementwise", "sums", "softmax", "normalise", "indices", "recurrent", "trees",
+    "elementwise", "sums", "power", "log_sum", "softmax", "attention", "normalise", "indices", "recurrent", "trees",
     "float_math", "float_linear", "float_normalise", "float_transposed", "float_recurrent",
 )  # fmt: skip
 C_TYPES = {
@@ -44,7 +44,7 @@ def kernel_text(name: str) -> str:
 
 def c_values(array: Array) -> str:
     """The elements of an array as C initialisers, wrapped."""
-    flat = [c_literal(v) for v in array.ravel()]
+    flat = c_literals(array)
     lines = [", ".join(flat[i : i + VALUES_PER_LINE]) for i in range(0, len(flat), VALUES_PER_LINE)]
     return "{\n    " + ",\n    ".join(lines) + "\n}"
 

@@ -99,7 +99,7 @@ def float_program(graph: Graph) -> IntegerProgram:
     steps = []
     for node in graph.nodes:
         step = step_of(graph, node)
-        unread = unread_outputs(graph, node)
+        unread = all_outputs(graph, node)
         tensors.update(
             {n: QuantizedTensor(n, *unread[i]) for i, n in enumerate(step.outputs) if n not in tensors}
         )
@@ -111,8 +111,8 @@ def float_program(graph: Graph) -> IntegerProgram:
     return program
 
 
-def unread_outputs(graph: Graph, node: Node) -> list[tuple[Shape, np.float32, int, str]]:
-    """Shape, scale, zero point and type of every output, for those that nobody reads and the graph does not list."""
+def all_outputs(graph: Graph, node: Node) -> list[tuple[Shape, np.float32, int, str]]:
+    """Shape, scale, zero point and type of every output, those among them that nobody reads and the graph lists not."""
     record = operators()[node.op]
     shapes = record.shapes(node, [graph.shape(name) for name in node.inputs])
     types = record.types(node, [graph.dtype(name) for name in node.inputs])

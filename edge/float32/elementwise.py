@@ -11,8 +11,8 @@ import numpy as np
 
 from trine.compilers.operators.gelu import CUBE
 from trine.devices.errors import InputError
-from trine.edge.c.loops import broadcast_loops
 from trine.edge.c.literals import c_literal
+from trine.edge.c.loops import broadcast_loops
 from trine.edge.c.writer import C_TYPES
 from trine.edge.float32 import Write, operands
 from trine.edge.program import Step
@@ -76,7 +76,9 @@ def _function(name: str) -> Callable[[Attributes, str], str]:
 
 def _text(template: str) -> Callable[[Attributes, str], str]:
     """An expression in x; {name} is an attribute as a literal."""
-    return lambda a, dtype: template.format(**{name: number(value) for name, value in a.items() if name != "align"})
+    return lambda a, dtype: template.format(
+        **{name: number(value) for name, value in a.items() if name != "align"}
+    )
 
 
 SOFTPLUS = "(x > 0.0f ? x : 0.0f) + trine_log1pf(trine_expf(-trine_absf(x)))"

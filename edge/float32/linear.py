@@ -88,7 +88,9 @@ def pool_layer(layer: LayerWriter, step: Step) -> None:
     write(f"for (int32_t c = 0; c < {x.shape[0]}; c++, x0 += {in_h * in_w})")
     write(f"    for (int32_t oy = 0; oy < {out_h}; oy++)")
     write(f"        for (int32_t ox = 0; ox < {out_w}; ox++) {{")
-    write(f"            int32_t iy = oy * {step_h} - {top}, ix = ox * {step_w} - {left}, first, last, begin, end;")
+    write(
+        f"            int32_t iy = oy * {step_h} - {top}, ix = ox * {step_w} - {left}, first, last, begin, end;"
+    )
     write(f"            {kind} best = {'0.0f' if mean else ends(x.dtype)[0]};")
     write(f"            trine_span(iy, {far_h}, {taps_h}, {in_h}, &first, &last);")
     write(f"            trine_span(ix, {far_w}, {taps_w}, {in_w}, &begin, &end);")

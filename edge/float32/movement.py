@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trine.compilers.graph import Array, Node
+from trine.compilers.graph import Array
 from trine.compilers.movement import origins
 from trine.compilers.operators import operators
 from trine.compilers.resizing import axis_of
@@ -115,7 +115,9 @@ def resize_layer(layer: LayerWriter, step: Step) -> None:
     layer.line(f"{indent}    {layer.kind(x.name)} sum = 0;")
     for depth, (name, count) in enumerate(taps):
         layer.line(f"{indent}    {'    ' * depth}for (int32_t {name} = 0; {name} < {count}; {name}++)")
-    layer.line(f"{indent}    {'    ' * len(taps)}sum += {' * '.join([*factors, 'x0[' + ' + '.join(at) + ']'])};")
+    layer.line(
+        f"{indent}    {'    ' * len(taps)}sum += {' * '.join([*factors, 'x0[' + ' + '.join(at) + ']'])};"
+    )
     fill = c_literal(np.asarray(node.attributes["extrapolation_value"]).astype(x.dtype))
     value = f"{' || '.join(outside)} ? {fill} : sum" if outside else "sum"
     layer.line(f"{indent}    *y++ = {value};")

@@ -39,7 +39,8 @@ def channel_layer(layer: LayerWriter, step: Step) -> None:
 
 FLOAT32: Mapping[str, Write] = {
     **dict.fromkeys(
-        ("LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization"), normalise_layer
+        ("LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization"),
+        normalise_layer,
     ),
     "BatchNormalization": channel_layer,
 }

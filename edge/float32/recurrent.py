@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trine.compilers.recurrent import INITIAL_C, INITIAL_H, LENGTHS, B, Function, P, R, W, X
-from trine.edge.c.writer import c_literal
+from trine.edge.c.literals import c_literal
 from trine.edge.float32 import Operand, Write, operands
 from trine.edge.program import Step
 

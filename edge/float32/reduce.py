@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from trine.edge.c.lines import best_of_line, close_lines, open_lines, top_of_line
-from trine.edge.c.loops import open_loops, split_axes
 from trine.edge.c.literals import c_literal
+from trine.edge.c.loops import open_loops, split_axes
 from trine.edge.c.writer import C_TYPES
 from trine.edge.float32 import Write
 from trine.edge.program import Step

@@ -353,6 +353,7 @@ TRINE_MAYBE_UNUSED static double trine_power(double x, double y)
 /* Whole exponents up to 64 by squaring, which is exact where the result is. */
 TRINE_MAYBE_UNUSED static double trine_powd(double x, double y)
 {
+    trine_double sign;
     double a = x < 0.0 ? -x : x, power;
     int32_t large = !(y < 9007199254740992.0 && y > -9007199254740992.0);
     int32_t whole = large || (double)(int64_t)y == y, odd = !large && whole && ((int64_t)y & 1);
@@ -375,7 +376,8 @@ TRINE_MAYBE_UNUSED static double trine_powd(double x, double y)
     }
     if (x < 0.0 && !whole && y - y == 0.0 && a <= 1.7976931348623157e308)
         return (double)TRINE_NAN;
-    return x < 0.0 && odd ? -power : power;
+    sign.value = x;
+    return sign.bits >> 63 && odd ? -power : power;
 }
 
 TRINE_MAYBE_UNUSED static float trine_powf(float x, float y)

@@ -15,7 +15,9 @@ from importlib import import_module, metadata
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
-from trine.compilers.graph import Array, Node
+import numpy as np
+
+from trine.compilers.graph import Array, Graph, Node
 from trine.edge.program import IntegerProgram, Step
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Kernel:
     scratch(program, step, schedule) -> bytes of working memory the C needs.
     layout: how the C wants its tensors: "last" (channels last), "row" (ONNX order), "any" (all alike).
     in_place: the output may overwrite the first input where it dies (element by element kernels); or asks the step.
+    words: every text that attributes of its steps may hold.
     floats: it reads and writes float32 as it is (trees compare features by their bits, without arithmetic).
     apart: output steps by which onnxruntime, which computes this in float32, may differ.
     """
@@ -55,6 +58,7 @@ class Kernel:
     scratch: Callable[[IntegerProgram, Step, Schedule], int] = no_scratch
     apart: int = 0
     floats: bool = False
+    words: tuple[str, ...] = ()
 
     def overwrites(self, step: Step) -> bool:
         """Whether a step's output may overwrite its first input."""
@@ -78,3 +82,16 @@ def kernels() -> Mapping[str, Kernel]:
 def kernel_of() -> Mapping[str, Kernel]:
     """The kernel that serves each operator of `Graph`."""
     return {op: kernel for kernel in kernels().values() for op in kernel.ops}
+
+
+def kernel_for(graph: Graph, node: Node) -> Kernel | None:
+    """The kernel that serves a node in int8, if there is one.
+
+    Where all it reads and writes are whole numbers or truth values nothing is quantised: the operator's own meaning.
+    """
+    from trine.edge.float32 import writers
+
+    kinds = {np.dtype(graph.dtype(name)).kind for name in (*node.inputs, *node.outputs) if name}
+    if kinds <= set("iub") and node.op in writers():
+        return kernels()["float32"]
+    return kernel_of().get(node.op)

@@ -108,7 +108,9 @@ def narrow_parameters(a: QuantizedTensor, b: QuantizedTensor, y: QuantizedTensor
     """Multipliers and the greatest shift with which the sum, half and zero point included, stays inside 32
     bits."""
     ratios = [float(t.scale) / float(y.scale) for t in (a, b)]
-    reach = sum(max(127 - t.zero_point, t.zero_point + 128) * abs(r) for t, r in zip((a, b), ratios, strict=True))
+    reach = sum(
+        max(127 - t.zero_point, t.zero_point + 128) * abs(r) for t, r in zip((a, b), ratios, strict=True)
+    )
     shift = int(np.floor(np.log2((2.0**31 - 2**24) / (reach + abs(y.zero_point) + 1))))
     shift = max(
         min(shift, int(np.floor(23 - np.log2(max(map(abs, ratios))))), 30), 1
@@ -178,9 +180,8 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     if p["wide"] == BY_FLOAT:
         scales = [np.float32(s) for s in (p["a"][0], p["b"][0], program.tensors[step.output].scale)]
         real = (a.astype(np.float32) * scales[0] + b.astype(np.float32) * scales[1]) / scales[2]
-        return np.clip(np.rint(real) + program.tensors[step.output].zero_point, p["low"], p["high"]).astype(
-            np.int8
-        )
+        rounded = np.rint(real) + program.tensors[step.output].zero_point
+        return np.asarray(np.clip(rounded, p["low"], p["high"]), np.int8)
     q = (
         add_rule(a, b, {name: p[name] for name in ("ma", "mb", "shift")})
         + program.tensors[step.output].zero_point

@@ -28,7 +28,9 @@ def lower(lowering: Lowering, node: Node) -> Step:
 
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Array:
     op = step.attributes["op"]
-    return operators()[op].run(Node(op, step.name, step.inputs, step.outputs, step.attributes["of"]), inputs)[0]
+    return operators()[op].run(Node(op, step.name, step.inputs, step.outputs, step.attributes["of"]), inputs)[
+        0
+    ]
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:

@@ -56,11 +56,15 @@ def write_c(layer: LayerWriter, step: Step) -> None:
     total = f"(*x0++ * {weight}[c] + {channels}[c].bias)"
     if r.rule == "tflite":
         layer.need("tflite")
-        rounded = f"trine_tflite({total}, {channels}[c].multiplier, {channels}[c].shift) + {channels}[c].addend"
+        rounded = (
+            f"trine_tflite({total}, {channels}[c].multiplier, {channels}[c].shift) + {channels}[c].addend"
+        )
         value = f"(int8_t)trine_clamp({rounded}, {r.low}, {r.high})"
     else:
         value = f"trine_requantize({total} * {2**r.left}, &{channels}[c], {r.low}, {r.high})"
     layer.line(f"        *y++ = {value};")
 
 
-KERNEL = Kernel("channel_scale", ("BatchNormalization",), lower, run, qdq, write_c, layout="any", in_place=True)
+KERNEL = Kernel(
+    "channel_scale", ("BatchNormalization",), lower, run, qdq, write_c, layout="any", in_place=True
+)

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Array, Node
 from trine.edge.lower import Lowering
-from trine.edge.operands import CONSTANT, activations, constant_of, operand_places, slots_of, spell_real, values_of
+from trine.edge.operands import (
+    CONSTANT,
+    activations,
+    constant_of,
+    operand_places,
+    slots_of,
+    spell_real,
+    values_of,
+)
 from trine.edge.operators import Kernel
 from trine.edge.operators.table import EVERY
 from trine.edge.program import QMIN, IntegerProgram, QuantizedTensor, Step
@@ -43,19 +51,15 @@ RULES = {
 
 def thresholds(a: QuantizedTensor, real: Array) -> dict[str, NDArray[np.int16]]:
     """For real values: the least code of a that is not below each, and the least above it; up to 128, where none is."""
-    values = a.dequantize(EVERY)
-    sides = {"least": "left", "past": "right"}
-    return {
-        name: (np.searchsorted(values, np.asarray(real, np.float32), side) + QMIN).astype(np.int16)  # type: ignore[call-overload]
-        for name, side in sides.items()
-    }
+    values, wanted = a.dequantize(EVERY), np.asarray(real, np.float32)
+    least, past = np.searchsorted(values, wanted, "left"), np.searchsorted(values, wanted, "right")
+    return {"least": (least + QMIN).astype(np.int16), "past": (past + QMIN).astype(np.int16)}
 
 
 def lower(lowering: Lowering, node: Node) -> Step:
     y = lowering.add_plain(node.outputs[0])
     if node.op in ("IsNaN", "IsInf"):
-        names = (node.inputs[0],)
-        return Step("compare", node.name, names, y.name, {}, slots_of(lowering, node))
+        return Step("compare", node.name, node.inputs, y.name, {}, slots_of(lowering, node))
     attributes = slots_of(lowering, node)
     names, first = activations(lowering, node), 0
     if lowering.is_constant(node.inputs[0]):

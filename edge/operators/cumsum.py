@@ -13,7 +13,7 @@ from trine.edge.c.lines import close_lines, open_lines
 from trine.edge.lower import Lowering
 from trine.edge.operands import slots_of, spell_real
 from trine.edge.operators import Kernel
-from trine.edge.operators.reduce import certified_sum, sum_bounds
+from trine.edge.operators.reduce import finish, finished, sum_bounds, sum_finish
 from trine.edge.program import Int8, IntegerProgram, Step
 from trine.edge.qdq import QdqWriter
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 def lower(lowering: Lowering, node: Node) -> Step:
     x = lowering.tensors[node.inputs[0]]
     low, high = sum_bounds("ReduceSum", x, x.shape[node.attributes["axis"]])
-    requantizer, y = certified_sum(lowering, node, x.scale, low, high)
-    return Step("cumsum", node.name, (x.name,), y.name, {}, slots_of(lowering, node), requantizer)
+    constants, requantizer, y = sum_finish(lowering, node, x.scale, low, high)
+    return Step("cumsum", node.name, (x.name,), y.name, constants, slots_of(lowering, node), requantizer)
 
 
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     centred = inputs[0].astype(np.int64) - program.tensors[step.inputs[0]].zero_point
     of = step.attributes["of"]
-    return np.asarray(step.requantizer.apply(cumulate(centred, of["axis"] + 1, of["exclusive"], of["reverse"]), axis=0))
+    return finished(step, cumulate(centred, of["axis"] + 1, of["exclusive"], of["reverse"]))
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:
@@ -39,15 +39,16 @@ def qdq(writer: QdqWriter, step: Step) -> None:
 
 
 def cumsum_layer(layer: LayerWriter, step: Step) -> None:
-    of, r, x = step.attributes["of"], step.requantizer, layer.tensor(step.inputs[0])
-    channel = layer.channels(r, [0])
+    of, x, finishing = step.attributes["of"], layer.tensor(step.inputs[0]), finish(layer, step)
     length, apart = open_lines(layer, step, of["axis"])
     layer.line("        int32_t sum = 0;")
     layer.line(f"        for (int32_t i = 0; i < {length}; i++) {{")
-    layer.line(f"            int32_t place = at + ({f'{length - 1} - i' if of['reverse'] else 'i'}) * {apart};")
+    layer.line(
+        f"            int32_t place = at + ({f'{length - 1} - i' if of['reverse'] else 'i'}) * {apart};"
+    )
     layer.line(f"            int32_t v = x0[place] - ({x.zero_point});")
     add = "            sum += v;"
-    store = f"            y[place] = trine_requantize(sum * {2**r.left}, {channel}, {r.low}, {r.high});"
+    store = f"            y[place] = {finishing};"
     for text in (store, add) if of["exclusive"] else (add, store):
         layer.line(text)
     layer.line("        }")

@@ -1,9 +1,10 @@
 """Div of two int8 tensors, or of one and a constant, in integers.
 
-q = (a' * r[b] + half) >> shift, plus the zero point, saturated; r[b] = sa / (sb * sy * b') in fixed point, one entry for
-each code of b (a constant b has an entry an element). Equal to rounding the float quotient on all 65,536 pairs: checked
-when compiling, the output scale moves until it is; where no move helps, or the scale is stated, ties may fall a step apart. Where b' is 0 the
-quotient saturates by the sign of a', and 0 / 0 counts as 0. A constant of a single number makes a table.
+q = (a' * r[b] + half) >> shift, plus the zero point, saturated; r[b] = sa / (sb * sy * b') in fixed point, one entry
+for each code of b (a constant b has an entry an element). Equal to rounding the float quotient on all 65,536 pairs:
+checked when compiling, the output scale moves until it is; where no move helps, or the scale is stated, ties may fall a
+step apart. Where b' is 0 the quotient saturates by the sign of a', and 0 / 0 counts as 0. A constant of a single number
+makes a table.
 """
 
 from __future__ import annotations
@@ -86,7 +87,9 @@ def lower(lowering: Lowering, node: Node) -> Step:
         with np.errstate(divide="ignore"):
             entries, shift = fixed_point(float(a.scale) / (divisor.astype(np.float64) * float(output.scale)))
         low, high = lowering.bounds(node, output)
-        found = quotient_rule(left[:, None], entries.reshape(1, -1).astype(np.int64), shift) + output.zero_point
+        found = (
+            quotient_rule(left[:, None], entries.reshape(1, -1).astype(np.int64), shift) + output.zero_point
+        )
         wanted = np.rint(quotient / output.scale) + output.zero_point
         exact = np.array_equal(np.clip(found, low, high), np.clip(wanted, low, high))
         real = quotient.astype(np.float64) / float(output.scale)

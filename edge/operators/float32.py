@@ -1,4 +1,5 @@
-"""An operator of `Graph` as it is, in float32 or in its own integers: precision float32 has no other step.
+"""An operator of `Graph` as it is, in float32 or in its own integers: precision float32 has no other step, and int8 has
+it for whole numbers and truth values.
 
 The meaning is the operator's own in NumPy. The C may differ from it in the last bits of a float: sums run in another
 order there, and functions are our own.
@@ -12,15 +13,18 @@ from typing import Any
 from trine.compilers.graph import Array, Node
 from trine.compilers.onnx_writer import spelled
 from trine.compilers.operators import operators
-from trine.edge.float32 import ABSENT, CONSTANT, in_place, node_of, step_of, writers
+from trine.edge.float32 import ABSENT, CONSTANT, all_outputs, in_place, node_of, step_of, writers
 from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
-from trine.edge.program import IntegerProgram, Step
+from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 from trine.edge.qdq import FLOAT_OPSET, QdqWriter
 
 
 def lower(lowering: Lowering, node: Node) -> Step:
-    return step_of(lowering.graph, node)
+    step = step_of(lowering.graph, node)
+    for name, (shape, scale, zero_point, kind) in zip(step.outputs, all_outputs(lowering.graph, node), strict=True):
+        lowering.tensors[name] = QuantizedTensor(name, shape, scale, zero_point, kind)
+    return step
 
 
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Any:

@@ -33,7 +33,9 @@ def lower(lowering: Lowering, node: Node) -> Step:
         return Step("gather", node.name, tuple(node.inputs[:2]), y.name, {}, attributes)
     value, name = lowering.graph.constants[node.inputs[0]], node.outputs[0]
     if value.dtype != np.float32:
-        return Step("gather", node.name, (node.inputs[1],), lowering.add_plain(name).name, {"i0": value}, attributes)
+        return Step(
+            "gather", node.name, (node.inputs[1],), lowering.add_plain(name).name, {"i0": value}, attributes
+        )
     parameters = parameters_of(float(value.min()), float(value.max()))
     y = lowering.add_tensor(name, lowering.graph.tensors[name].shape, *parameters)
     codes = QuantizedTensor(f"{node.name}_table", tuple(value.shape), *parameters).quantize(value)
@@ -56,8 +58,10 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     part = replace(step, output=real, constants={})
     if step.constants:
         codes = step.constants["i0"]
-        table = writer.stored_constant(f"{step.name}_table", codes, y.scale, y.zero_point, None) if y.quantized else (
-            writer.constant(codes, f"{step.name}_table")
+        table = (
+            writer.stored_constant(f"{step.name}_table", codes, y.scale, y.zero_point, None)
+            if y.quantized
+            else (writer.constant(codes, f"{step.name}_table"))
         )
         node = replace(node, inputs=(table, *step.inputs))
     writer.spell(part, spelled(node, OPSET))

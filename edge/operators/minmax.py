@@ -51,7 +51,9 @@ def in_output_codes(step: Step, values: Sequence[Array], positions: Sequence[int
     return found
 
 
-def through_tables(layer: LayerWriter, step: Step, texts: Sequence[str], positions: Sequence[int]) -> list[str]:
+def through_tables(
+    layer: LayerWriter, step: Step, texts: Sequence[str], positions: Sequence[int]
+) -> list[str]:
     """C of the operands at some positions, in the output's codes."""
     found = []
     for i in positions:
@@ -63,7 +65,9 @@ def through_tables(layer: LayerWriter, step: Step, texts: Sequence[str], positio
 def real_constants(writer: QdqWriter, step: Step, positions: Sequence[int]) -> dict[int, Array]:
     """What constant operands in the output's codes stand for."""
     y = writer.program.tensors[step.output]
-    return {i: y.dequantize(step.constants[f"i{i}"]) for i in positions if step.attributes["slots"][i] == CONSTANT}
+    return {
+        i: y.dequantize(step.constants[f"i{i}"]) for i in positions if step.attributes["slots"][i] == CONSTANT
+    }
 
 
 def lower(lowering: Lowering, node: Node) -> Step:

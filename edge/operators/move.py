@@ -17,8 +17,8 @@ from trine.compilers.graph import Array, Node
 from trine.compilers.movement import origins
 from trine.compilers.onnx_writer import spelled
 from trine.compilers.operators import operators
-from trine.edge.c.writer import LayerWriter
 from trine.edge.c.moving import Move, move_values, stored_origins
+from trine.edge.c.writer import LayerWriter
 from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
 from trine.edge.operators.table import table_of
@@ -65,7 +65,9 @@ def lower_filled(lowering: Lowering, node: Node) -> Step:
     """A Pad by a value: the output's own scale."""
     x, y = lowering.tensors[node.inputs[0]], lowering.add_ranged(node.outputs[0])
     fill = int(y.quantize(np.array(node.attributes["value"], np.float32)))
-    table = {} if (x.scale, x.zero_point) == (y.scale, y.zero_point) else {"table": table_of(lambda v: v, x, y)}
+    table = (
+        {} if (x.scale, x.zero_point) == (y.scale, y.zero_point) else {"table": table_of(lambda v: v, x, y)}
+    )
     attributes = {"op": node.op, "of": dict(node.attributes), "fill": fill}
     return Step("move", node.name, (x.name,), y.name, table, attributes)
 
@@ -73,7 +75,9 @@ def lower_filled(lowering: Lowering, node: Node) -> Step:
 def node_of(step: Step) -> Node:
     """The operator that a step stands for; its constants are named i1, i2, ... by position."""
     names = sorted(name for name in step.constants if name != "table")
-    return Node(step.attributes["op"], step.name, (step.inputs[0], *names), (step.output,), step.attributes["of"])
+    return Node(
+        step.attributes["op"], step.name, (step.inputs[0], *names), (step.output,), step.attributes["of"]
+    )
 
 
 def origins_of(x: QuantizedTensor, step: Step) -> NDArray[np.int64]:

@@ -44,7 +44,9 @@ def lower(lowering: Lowering, node: Node) -> Step:
 def node_of(step: Step) -> Node:
     """The operator that a step stands for; its constants are named i1, i2."""
     names = sorted(name for name in step.constants if name[1:].isdigit())
-    return Node(step.attributes["op"], step.name, (step.inputs[0], *names), (step.output,), step.attributes["of"])
+    return Node(
+        step.attributes["op"], step.name, (step.inputs[0], *names), (step.output,), step.attributes["of"]
+    )
 
 
 def parts_of(program: IntegerProgram, step: Step) -> tuple[Runs, Rule]:
@@ -56,7 +58,9 @@ def parts_of(program: IntegerProgram, step: Step) -> tuple[Runs, Rule]:
 
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     zero_point = program.tensors[step.inputs[0]].zero_point
-    return normalise(inputs[0], zero_point, *parts_of(program, step), step.attributes["low"], step.attributes["high"])
+    return normalise(
+        inputs[0], zero_point, *parts_of(program, step), step.attributes["low"], step.attributes["high"]
+    )
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:

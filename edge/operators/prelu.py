@@ -1,9 +1,9 @@
 """PRelu in integers: x' times one of two multipliers by its sign, one rounding shift.
 
-q = (x' * m + half) >> shift, plus the zero point, saturated; m = sx / sy for x' >= 0, that times the slope below, one an
-element of the slopes' shape. Equal to the float rule on all 256 codes with every slope: checked when compiling, the
-output scale moves until it is; where no move helps ties may fall a step apart. One slope makes a table; slopes that are an activation are the product of two scales,
-checked on all 65,536 pairs.
+q = (x' * m + half) >> shift, plus the zero point, saturated; m = sx / sy for x' >= 0, that times the slope below, one
+an element of the slopes' shape. Equal to the float rule on all 256 codes with every slope: checked when compiling, the
+output scale moves until it is; where no move helps ties may fall a step apart. One slope makes a table. Slopes that are
+an activation have a multiplier a code: all 65,536 pairs are checked.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def lower(lowering: Lowering, node: Node) -> Step:
     exact = np.where(real < 0, real * slopes.reshape(1, -1), real)
 
     def make(output: QuantizedTensor, margin: float) -> tuple[NDArray[np.int32], int] | None:
-        every = np.concatenate([[1.0], slopes.astype(np.float64).ravel()]) * (float(x.scale) / float(output.scale))
+        every = np.concatenate([[1.0], slopes.astype(np.float64).ravel()]) * (
+            float(x.scale) / float(output.scale)
+        )
         entries, shift = multipliers(every)
         chosen = np.where(centred < 0, entries[1:].astype(np.int64), int(entries[0]))
         found = np.clip(rule(centred, chosen, shift) + output.zero_point, QMIN, QMAX)

@@ -2,8 +2,8 @@
 
 ReduceSum adds x', ReduceL1 |x'|, ReduceSumSquare x'^2 (x' = x - zero point), and one requantiser finishes. ReduceL2 and
 ReduceLogSum are a root and a logarithm of such a sum: a function that never falls, so the least sum that reaches each
-output code, 255 thresholds, is the whole function; they are found by bisection with the float32 rule. ReduceMax and
-ReduceMin keep scale and zero point.
+output code, 255 thresholds, is the whole function; they are found by bisection. Sums too large for any requantiser to
+equal the float32 rule (beyond 2^24) get thresholds too. ReduceMax and ReduceMin keep scale and zero point.
 """
 
 from __future__ import annotations
@@ -52,11 +52,8 @@ def lower(lowering: Lowering, node: Node) -> Step:
     count = int(np.prod([x.shape[axis] for axis in node.attributes["axes"]]))
     low, high = sum_bounds(node.op, x, count)
     scale = np.float32(x.scale ** np.float32(TERMS[node.op][2]))
-    if node.op in FUNCTIONS:
-        steps, y = thresholds_of(lowering, node, float(scale), low, high)
-        return Step("reduce", node.name, (x.name,), y.name, {"steps": steps}, attributes)
-    requantizer, y = certified_sum(lowering, node, scale, low, high)
-    return Step("reduce", node.name, (x.name,), y.name, {}, attributes, requantizer)
+    constants, requantizer, y = sum_finish(lowering, node, scale, low, high)
+    return Step("reduce", node.name, (x.name,), y.name, constants, attributes, requantizer)
 
 
 def sum_bounds(op: str, x: QuantizedTensor, count: int) -> tuple[int, int]:
@@ -65,8 +62,24 @@ def sum_bounds(op: str, x: QuantizedTensor, count: int) -> tuple[int, int]:
     every = term(np.arange(QMIN - x.zero_point, QMAX - x.zero_point + 1))
     low, high = count * int(every.min()), count * int(every.max())
     if max(abs(low), abs(high)) > LARGEST_SUM:
-        raise ValueError(f"sums of {count} values ({op}) could reach {max(abs(low), abs(high))}, beyond int32")
+        raise ValueError(
+            f"sums of {count} values ({op}) could reach {max(abs(low), abs(high))}, beyond int32"
+        )
     return low, high
+
+
+def sum_finish(
+    lowering: Lowering, node: Node, scale: np.float32, low: int, high: int
+) -> tuple[dict[str, NDArray[np.int32]], Requantizer | None, QuantizedTensor]:
+    """How a sum from low to high in units of `scale` becomes int8: thresholds "steps" or a requantiser; the output."""
+    if node.op not in FUNCTIONS:
+        try:
+            requantizer, y = certified_sum(lowering, node, scale, low, high)
+            return {}, requantizer, y
+        except ValueError:
+            pass
+    steps, y = thresholds_of(lowering, node, float(scale), low, high)
+    return {"steps": steps}, None, y
 
 
 def certified_sum(
@@ -74,7 +87,7 @@ def certified_sum(
 ) -> tuple[Requantizer, QuantizedTensor]:
     """A requantiser that is exact on every sum from low to high, which count in units of `scale`."""
     ends = np.array([low], np.int64), np.array([high], np.int64)
-    sums = np.arange(low, high + 1) if high - low < MOST_SUMS else np.empty(0)
+    sums = np.arange(low, high + 1) if high - low < MOST_SUMS else np.empty(0, np.int64)
 
     def make(output: QuantizedTensor, margin: float) -> Requantizer | None:
         ratio = np.array([scale / output.scale], np.float32)
@@ -82,7 +95,7 @@ def certified_sum(
         equal = equal_on_range(made, *ends)
         if margin == IN_FLOAT:
             return made.in_float(~equal)
-        clear = clear_of_ties(sums * (float(scale) / float(output.scale)), margin)
+        clear = clear_of_ties(sums.astype(np.float64) * (float(scale) / float(output.scale)), margin)
         return made if equal.all() and clear else None
 
     return lowering.nudge_output(node, make)
@@ -92,12 +105,12 @@ def thresholds_of(
     lowering: Lowering, node: Node, scale: float, low: int, high: int
 ) -> tuple[NDArray[np.int32], QuantizedTensor]:
     """The least sum that reaches each code from -127 to 127, and the output; a code no sum reaches has high + 1."""
-    function = FUNCTIONS[node.op]
+    function = FUNCTIONS.get(node.op)
     y = lowering.add_ranged(lowering.output_name(node))
 
     def codes(sums: Int64) -> Int64:
         with np.errstate(divide="ignore"):
-            real = function(np.maximum(sums, 0) * scale)
+            real = sums * scale if function is None else function(np.maximum(sums, 0) * scale)
         return np.asarray(y.quantize(real.astype(np.float32)), np.int64)
 
     levels = np.arange(QMIN + 1, QMAX + 1, dtype=np.int64)[None]
@@ -113,7 +126,12 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
         return np.asarray(best.reshape(shape), np.int8)
     centred = inputs[0].astype(np.int64) - program.tensors[step.inputs[0]].zero_point
     sums = TERMS[op][0](centred).sum(axis=axes).reshape(shape)
-    if op in FUNCTIONS:
+    return finished(step, sums)
+
+
+def finished(step: Step, sums: Int64) -> Int8:
+    """The int8 of sums."""
+    if "steps" in step.constants:
         return (np.searchsorted(step.constants["steps"], sums, "right") + QMIN).astype(np.int8)
     return np.asarray(step.requantizer.apply(sums, axis=0))
 
@@ -139,15 +157,13 @@ def reduce_layer(layer: LayerWriter, step: Step) -> None:
         layer.line(f"{inner}    int32_t v = x0[{at}] - ({x.zero_point});")
         layer.line(f"{inner}    sum += {TERMS[op][1]};")
     layer.line(f"{inner}}}")
-    layer.line(f"{indent}    *y++ = {finish(layer, step)};")
+    layer.line(f"{indent}    *y++ = {'(int8_t)sum' if op in EXTREMES else finish(layer, step)};")
     layer.line(f"{indent}}}")
 
 
 def finish(layer: LayerWriter, step: Step) -> str:
-    """The int8 of an int32 sum."""
-    if step.attributes["op"] in EXTREMES:
-        return "(int8_t)sum"
-    if step.attributes["op"] in FUNCTIONS:
+    """C of the int8 of an int32 `sum`."""
+    if "steps" in step.constants:
         layer.need("sums")
         return f"trine_steps(sum, {layer.array('steps', step.constants['steps'])})"
     r = step.requantizer

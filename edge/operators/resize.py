@@ -31,7 +31,9 @@ def lower(lowering: Lowering, node: Node) -> Step:
     x = lowering.tensors[node.inputs[0]]
     axes = [axis_of(node, i, size) for i, size in enumerate(x.shape)]
     if node.attributes["extrapolation_value"] and any(axis.outside.any() for axis in axes):
-        raise ValueError(f"{node.name}: an extrapolation_value other than 0 has no int8 form; float32 has one")
+        raise ValueError(
+            f"{node.name}: an extrapolation_value other than 0 has no int8 form; float32 has one"
+        )
     if all(axis.plain and not axis.outside.any() for axis in axes):
         return lower_move(lowering, node)
     y = lowering.like_input(node)
@@ -93,8 +95,12 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     writer.spell(part, spelled(node, OPSET))
     scale, zero_point = writer._stored(y)
     stored = f"{y.name}_quantized"
-    writer.nodes.append(helper.make_node("QuantizeLinear", [writer.value(resized), one, zero_point], [stored]))
-    writer.nodes.append(helper.make_node("DequantizeLinear", [stored, scale, zero_point], [writer.value(y.name)]))
+    writer.nodes.append(
+        helper.make_node("QuantizeLinear", [writer.value(resized), one, zero_point], [stored])
+    )
+    writer.nodes.append(
+        helper.make_node("DequantizeLinear", [stored, scale, zero_point], [writer.value(y.name)])
+    )
 
 
 KERNEL = Kernel("resize", ("Resize",), lower, run, qdq, resize_layer, layout="any")

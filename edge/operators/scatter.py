@@ -25,7 +25,9 @@ from trine.edge.qdq import OPSET, QdqWriter
 
 def lower(lowering: Lowering, node: Node) -> Step:
     if node.attributes["reduction"] in ("add", "mul"):
-        raise ValueError(f"{node.name}: reduction {node.attributes['reduction']} has no int8 form; float32 has one")
+        raise ValueError(
+            f"{node.name}: reduction {node.attributes['reduction']} has no int8 form; float32 has one"
+        )
     if any(node.attributes["constant"]):
         raise ValueError(f"{node.name}: an input is a constant; int8 takes computed ones only")
     data, updates = lowering.tensors[node.inputs[0]], lowering.tensors[node.inputs[2]]

@@ -1,4 +1,4 @@
-"""TopK of int8 codes along an axis: values keep scale and zero point, indices are int64, the lower first among equals."""
+"""TopK of int8 codes along an axis: values keep scale and zero point, indices are int64, the lower first of equals."""
 
 from __future__ import annotations
 

@@ -25,17 +25,11 @@ BRANCHES = (1, 2)
 
 
 def lower(lowering: Lowering, node: Node) -> Step:
-    name = node.outputs[0]
-    if lowering.graph.dtype(name) == "float32":
-        constants = into_output(lowering, node, lowering.add_ranged(name), BRANCHES)
-    else:
-        lowering.add_plain(name)
-        constants = {
-            f"i{i}": constant_of(lowering, node, i) for i in BRANCHES if lowering.is_constant(node.inputs[i])
-        }
+    y = lowering.add_ranged(node.outputs[0])
+    constants = into_output(lowering, node, y, BRANCHES)
     if lowering.is_constant(node.inputs[0]):
         constants["i0"] = constant_of(lowering, node, 0)
-    return Step("where", node.name, activations(lowering, node), name, constants, slots_of(lowering, node))
+    return Step("where", node.name, activations(lowering, node), y.name, constants, slots_of(lowering, node))
 
 
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Array:

@@ -265,10 +265,9 @@ def _recover(trials: Trials, reference: Reference, report: Progress) -> None:
     graph, clips = sequential_mse(reference, program, weights, bits, chosen, report)
     plan = replace(trials.plan, graph=graph, clips={**trials.plan.clips, **clips})
     trials.consider("sequential MSE", plan, detail)
-    graph = adaround(
-        reference, trials.lowered.program, trials.plan.weights, trials.plan.clips, bits, chosen, report
-    )
-    trials.consider("AdaRound", replace(trials.plan, graph=graph), detail)
+    plan = trials.plan
+    graph = adaround(reference, trials.lowered.program, plan.weights, plan.clips, bits, chosen, report)
+    trials.consider("AdaRound", replace(plan, graph=graph), detail)
 
 
 def _try_biases(trials: Trials, reference: Reference) -> None:

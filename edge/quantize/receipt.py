@@ -92,7 +92,9 @@ def receipts(findings: Findings) -> tuple[LayerReceipt, ...]:
         caused.append(reference.noise_with({name: own}))
         made.append(_receipt(findings, Step("quantize", name, (), name), None, quantized[name], own))
     for step, codes in program.trace(quantized):
-        node = nodes[step.name]
+        node = nodes.get(step.name)
+        if node is None or not program.tensors[step.output].quantized or step.output not in reference.values:
+            continue  # an index, a truth value, or one of several steps of a node: it has no error of its own
         own = alone(reference, program.tensors[step.output], step, node, weights)
         caused.append(reference.noise_with({step.output: own}))
         made.append(_receipt(findings, step, node, codes, own))

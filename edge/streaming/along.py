@@ -8,7 +8,7 @@ j sees padding where it reads before column left_x or from column length_x - rig
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import lcm
 
@@ -25,11 +25,12 @@ MOST_GUESSES = 64
 
 @dataclass(frozen=True)
 class Analysis:
-    """timed: tensors along time by name. along: of the steps that run along time, by place. refused: of the others, the
-    reason each does not."""
+    """timed: tensors along time by name. along: of the steps that run along time, by place; made: what they make along
+    time. refused: of the others, the reason each does not."""
 
     timed: Mapping[str, Timed]
     along: Mapping[int, Along]
+    made: Mapping[int, Timed]
     refused: Mapping[int, str]
 
     @property
@@ -86,20 +87,19 @@ def follow(program: IntegerProgram, inputs: Mapping[str, Timed], sequence: bool,
     """Follow time through the steps; in a window, without the steps in which nothing would be kept for the next."""
     barred: dict[int, str] = {}
     while True:
-        found = once(program, inputs, sequence, barred)
+        found = once(program, inputs, sequence, barred, hop)
         if sequence:
             return found
         step_hop = hop or found.rates
-        worse = {i: why for i in found.along if (why := idle(found, program.steps[i], step_hop))}
+        worse = {i: why for i, y in found.made.items() if (why := idle(y, step_hop))}
         if not worse:
             return found
         first = min(worse)
         barred[first] = worse[first]
 
 
-def idle(found: Analysis, step: Step, hop: int) -> str:
-    """Why a step of a window keeps nothing for the next one; "" where it does."""
-    y = found.timed[step.output]
+def idle(y: Timed, hop: int) -> str:
+    """Why a step of a window keeps nothing of its output for the next one; "" where it does."""
     if hop % y.rate:
         return f"its output has a column every {y.rate} samples, not a whole number in {hop}"
     if y.interior <= hop // y.rate:
@@ -108,10 +108,11 @@ def idle(found: Analysis, step: Step, hop: int) -> str:
 
 
 def once(
-    program: IntegerProgram, inputs: Mapping[str, Timed], sequence: bool, barred: Mapping[int, str]
+    program: IntegerProgram, inputs: Mapping[str, Timed], sequence: bool, barred: Mapping[int, str], hop: int | None
 ) -> Analysis:
-    """One pass over the steps."""
-    timed, along, refused = dict(inputs), dict[int, Along](), dict[int, str]()
+    """One pass over the steps. A step with a state must not see columns before the start: where the hop is known, its
+    delay is whole hops."""
+    timed, along, refused, made = dict(inputs), dict[int, Along](), dict[int, str](), dict[int, Timed]()
     for i, step in enumerate(program.steps):
         try:
             if i in barred:
@@ -121,11 +122,15 @@ def once(
             refused[i] = str(reason)
             continue
         along[i] = here
-        carried = {place for _, place in here.carried}
-        for place, name in enumerate(step.outputs):
-            if place not in carried and name:
-                timed[name] = output_of(program, step, name, here, timed)
-    return Analysis(timed, along, refused)
+        made[i] = output_of(program, step, here, timed)
+        if here.state and hop and hop % made[i].rate == 0:
+            shift = hop // made[i].rate
+            made[i] = replace(made[i], delay=-(-made[i].delay // shift) * shift)
+        kept = {state.tensor.name for state in here.state}
+        for name in step.outputs:
+            if name not in kept:
+                timed[name] = replace(made[i], name=name)
+    return Analysis(timed, along, made, refused)
 
 
 def along_of(program: IntegerProgram, step: Step, timed: Mapping[str, Timed], sequence: bool) -> Along:
@@ -142,20 +147,19 @@ def along_of(program: IntegerProgram, step: Step, timed: Mapping[str, Timed], se
         raise NotLocal("part of what it reads has no time axis")
     if len({s.rate * r.stride for s, r in read if s is not None}) > 1:
         raise NotLocal("what it reads runs at different rates")
-    if not outermost(program.tensors[step.output].shape, found.axis):
+    if not found.state and not outermost(program.tensors[step.output].shape, found.axis):
         raise NotLocal("time is the second of its spatial axes; make it the first")
-    if found.carried and not sequence:
+    if found.state and not sequence:
         raise NotLocal("its state would begin anew in every window")
     if sequence and found.outside is None and any(r.first < 0 for _, r in read):
         raise NotLocal("its first windows hold fewer values than the others (count_include_pad)")
     return found
 
 
-def output_of(
-    program: IntegerProgram, step: Step, name: str, along: Along, timed: Mapping[str, Timed]
-) -> Timed:
-    """An output along time."""
-    length = program.tensors[name].shape[along.axis]
+def output_of(program: IntegerProgram, step: Step, along: Along, timed: Mapping[str, Timed]) -> Timed:
+    """What a step makes along time, under the name of its first output; a step with a state keeps the length."""
+    of = step.inputs[0] if along.state else step.output
+    length = program.tensors[of].shape[along.axis]
     delay = left = right = rate = 0
     for source, r in zip(step.inputs, along.reaches, strict=True):
         if r is None:
@@ -166,4 +170,4 @@ def output_of(
         left = max(left, -((r.first - x.left) // r.stride))
         clear = (x.length - x.right - 1 - r.last) // r.stride + 1  # the first column that sees the right end
         right = max(right, length - max(clear, 0))
-    return Timed(name, along.axis, rate, length, delay, min(left, length), min(right, length))
+    return Timed(step.output, along.axis, rate, length, delay, min(left, length), min(right, length))

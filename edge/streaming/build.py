@@ -10,9 +10,10 @@ import numpy as np
 from trine.compilers.graph import Array
 from trine.devices.errors import InputError
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
-from trine.edge.streaming.along import Analysis, analyse
+from trine.edge.streaming.along import Analysis
 from trine.edge.streaming.program import (
     Gather,
+    Hold,
     Mask,
     MeanOf,
     Operation,
@@ -25,56 +26,6 @@ from trine.edge.streaming.program import (
     tail,
 )
 from trine.edge.streaming.rules import Along, Reach, stream_of
-
-ADVICE = (
-    "a network whose outputs have no time axis is computed over a sliding window; one whose outputs have must be made "
-    "of layers that look at a few neighbouring columns: causal convolutions, elementwise layers, recurrent layers"
-)
-
-
-def stream(program: IntegerProgram, hop: int | None = None) -> StreamProgram:
-    """The program as a step function; hop: new samples a step, by default the least at which every layer gets a column.
-
-    Raises InputError where the network cannot be streamed, naming every layer that is in the way.
-    """
-    sequence = analyse(program, True)
-    if all(name in sequence.timed or name in carried_outputs(program, sequence) for name in program.outputs):
-        if not sequence.refused:
-            return Builder(program, sequence, "sequence", checked_hop(sequence, hop)).build()
-        raise InputError(refusal(program, sequence))
-    window = analyse(program, False, hop)
-    if any(name in window.timed for name in program.outputs) or not window.along:
-        raise InputError(refusal(program, sequence if sequence.refused else window))
-    return Builder(program, window, "window", hop or window.rates).build()
-
-
-def carried_outputs(program: IntegerProgram, found: Analysis) -> set[str]:
-    """Outputs of steps with a state that are that state: the last one, after every step."""
-    return {
-        program.steps[i].outputs[place]
-        for i, along in found.along.items()
-        for _, place in along.carried
-    }
-
-
-def refusal(program: IntegerProgram, found: Analysis) -> str:
-    """Every layer that is in the way, with its reason."""
-    lines = [
-        f"layer {program.steps[i].name} ({program.steps[i].kernel}): {why}" for i, why in found.refused.items()
-    ]
-    return f"{program.name} cannot be streamed:\n  " + "\n  ".join(lines) + f"\n{ADVICE}"
-
-
-def checked_hop(found: Analysis, hop: int | None) -> int:
-    """The hop of a sequence. Raises InputError for one that splits a column."""
-    if hop is None:
-        return found.rates
-    if hop % found.rates:
-        raise InputError(
-            f"--hop {hop}: the strides of this network make a column of some layer every {found.rates} samples; "
-            f"give a multiple of {found.rates}"
-        )
-    return hop
 
 
 @dataclass
@@ -101,8 +52,8 @@ class Builder:
                 self.declare(name, name, x.axis, self.shift(x))
         for i, step in enumerate(self.program.steps):
             if i in self.found.along:
-                self.add_step(step, self.found.along[i])
-        head = self.head() if self.kind == "window" else None
+                self.add_step(step, self.found.along[i], self.found.made[i])
+        head = self.head()
         rings = {name: self.ring(name, lag) for name, lag in self.lags.items()}
         pieces = replace(self.program, steps=tuple(self.steps), tensors=self.tensors)
         return StreamProgram(
@@ -171,10 +122,9 @@ class Builder:
 
     # Steps.
 
-    def add_step(self, step: Step, along: Along) -> None:
+    def add_step(self, step: Step, along: Along, y: Timed) -> None:
         """A step along time: each of its parts on the columns that part reads."""
         rule = stream_of(step.kernel)
-        y = self.found.timed[step.output]
         if rule is None:
             raise ValueError(f"{step.name}: no rule for {step.kernel}")
         for value, start, count in self.parts(y):
@@ -185,39 +135,27 @@ class Builder:
                     continue
                 read, pads = self.columns_read(self.found.timed[name], y, reach, start, count)
                 inputs.append(self.gather(self.found.timed[name], read))
-            outputs = [self.output_value(step, place, along, value, count) for place in range(len(step.outputs))]
-            made = rule.part(step, along, pads, count)
+            kept = [state.tensor.name for state in along.state]
+            outputs = [self.declare_part(value, y, n, count) for n in step.outputs if n not in kept]
+            label = f"{step.name}{value.removeprefix(y.name).removesuffix('@tail')}"
+            outputs += kept
             made = replace(
-                made, name=f"{step.name}{value.removeprefix(y.name).removesuffix('@tail')}",
-                inputs=tuple(inputs), output=outputs[0], also=tuple(outputs[1:]),
+                rule.part(step, along, pads, count), name=label,
+                inputs=(*inputs, *kept), output=outputs[0], also=tuple(outputs[1:]),
             )  # fmt: skip
-            if along.carried:
-                made = self.with_state(step, made, along)
             self.operations.append(made)
             self.steps.append(made)
+        for state in along.state:
+            self.tensors[state.tensor.name] = state.tensor
+            self.kept[state.tensor.name] = state.initial
+            if y.delay:
+                self.operations.append(Hold(state.tensor.name, y.delay // self.shift(y)))
         for name in step.outputs:
             self.mask(name)
 
-    def output_value(self, step: Step, place: int, along: Along, value: str, count: int) -> str:
-        """The value that a part writes at one of the step's outputs."""
-        name = step.outputs[place]
-        if place in {p for _, p in along.carried} or not name:
-            return name
-        own = value if place == 0 else value.replace(step.output, name, 1)
-        return self.declare(own, name, self.found.timed[name].axis, count)
-
-    def with_state(self, step: Step, made: Step, along: Along) -> Step:
-        """The step with its state read from and written to kept values."""
-        inputs, outputs = list(made.inputs), list(made.outputs)
-        for read, written in along.carried:
-            name, given = step.outputs[written], step.inputs[read]
-            tensor = self.program.tensors[name]
-            self.tensors[name] = tensor
-            if given in self.program.tensors:
-                raise InputError(f"layer {step.name}: its first state is computed; make it a constant to stream")
-            self.kept[name] = np.full(tensor.shape, tensor.zero_point, tensor.dtype)
-            inputs[read] = outputs[written] = name
-        return replace(made, inputs=tuple(inputs), output=outputs[0], also=tuple(outputs[1:]))
+    def declare_part(self, value: str, y: Timed, name: str, count: int) -> str:
+        """Declare what a part writes at one of a step's outputs."""
+        return self.declare(value.replace(y.name, name, 1), name, y.axis, count)
 
     def columns_read(
         self, x: Timed, y: Timed, reach: Reach, start: int, count: int
@@ -318,8 +256,11 @@ class Builder:
     # Head.
 
     def head(self) -> IntegerProgram | None:
-        """The steps after the layers along time, on whole windows; means over time come from running sums."""
+        """The steps after the layers along time, on whole windows or last states; means over time come from running
+        sums."""
         rest = [step for i, step in enumerate(self.program.steps) if i not in self.found.along]
+        if self.kind == "sequence" and not rest:
+            return None
         boundary = [n for s in rest for n in s.inputs if n in self.found.timed]
         steps = []
         means = []
@@ -336,6 +277,7 @@ class Builder:
         written = {n for s in steps for n in s.outputs}
         outputs = self.program.outputs
         inputs = dict.fromkeys(n for s in steps for n in s.inputs if n not in written)
+        outputs = tuple(n for n in outputs if self.kind == "window" or n not in self.found.timed)
         inputs |= dict.fromkeys(n for n in outputs if n not in written)
         names = {*inputs, *written}
         tensors = {n: t for n, t in self.program.tensors.items() if n in names}

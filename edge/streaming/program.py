@@ -1,7 +1,7 @@
 """`StreamProgram`: an `IntegerProgram` as a function of each new hop of samples and a state; its definition in NumPy.
 
 Two kinds. "sequence": every tensor keeps a time axis, and the outputs are the next columns of the answer to the whole
-signal since the reset. "window": the outputs have no time axis, and are the answer to the last `window` samples; those
+signal since the reset; what follows from the last state of a recurrent layer is the answer to the signal so far. "window": the outputs have no time axis, and are the answer to the last `window` samples; those
 before the reset count as zeros. Both are bit for bit what `IntegerProgram.run` gives for that signal.
 
 Of every tensor along time a step computes the new columns only: the `tail`, and in a window that begins or ends in
@@ -117,7 +117,15 @@ class MeanOf:
     ends: tuple[Piece, ...]
 
 
-Operation = Gather | Push | Slide | Mask | MeanOf | Step
+@dataclass(frozen=True)
+class Hold:
+    """A kept value stays as after a reset in the first `steps` steps, whose columns lie before the signal's start."""
+
+    kept: str
+    steps: int
+
+
+Operation = Gather | Push | Slide | Mask | MeanOf | Hold | Step
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,7 @@ class StreamProgram:
 
     program: what it was made from. kind: "sequence" or "window". hop: new samples a step. inputs, outputs: tensors along
     time, and others, by the program's names. pieces: every value of a step. operations: in order. head: what follows the
-    layers along time in a window, computed whole. rings by tensor name. summed: rings with running sums, and their
+    layers along time: in a window computed whole, in a sequence from the last states of layers that have one. rings by tensor name. summed: rings with running sums, and their
     elements a column. kept: values of steps with a state, as they stand after a reset.
     """
 
@@ -165,7 +173,8 @@ class StreamProgram:
         """Samples by which the outputs of a sequence lag behind the signal; 0 for a causal network and for a window."""
         if self.kind == "window":
             return 0
-        return max(self.timed[n].delay * self.timed[n].rate for n in self.program.outputs)
+        late = [self.timed[n].delay * self.timed[n].rate for n in self.program.outputs if n in self.timed]
+        return max(late, default=0)
 
     def columns(self, name: str) -> int:
         """Columns of an input or output a step takes or gives; of a tensor without time axis, 1."""
@@ -223,9 +232,12 @@ class StreamProgram:
                 value = values[operation.source].copy()
                 np.moveaxis(value, operation.axis + 1, 0)[:before] = operation.value
                 values[operation.source] = value
+            elif isinstance(operation, Hold):
+                if state.age < operation.steps:
+                    kept[operation.kept] = state.kept[operation.kept]
             else:
                 values[operation.step.output] = self.mean(operation, values, sums)
-        if self.head is not None:
+        if self.head is not None and self.head.outputs:
             values.update(self.head.run({name: values[name] for name in self.head.inputs}))
         outputs = {name: values[self.output_value(name)] for name in self.program.outputs}
         return outputs, State(rings, sums, kept, state.age + 1)

@@ -6,6 +6,7 @@ A column is what a tensor holds for one place on its time axis. A kernel of anot
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from trine.compilers.graph import Shape
-from trine.edge.program import QMIN, IntegerProgram, Step
+from trine.compilers.graph import Array, Shape
+from trine.edge.program import QMIN, IntegerProgram, QuantizedTensor, Step
 
 Axes = Sequence[int | None]
+OPERAND = re.compile(r"constant|i\d+")  # names of constants that are operands
 
 
 class NotLocal(Exception):
@@ -40,14 +42,22 @@ class Along:
 
     outside: the stored value that columns before the first one stand for; None where the step has no such value,
     because what it computes there depends on how many columns lie outside.
-    carried: (input, output) places whose value goes from one call to the next, for a step with a state: `inputs` of the
-    step at those places are not read along time, they are where the state of the step before comes in.
+    state: what goes from one call to the next, for a step that has a state. Its part takes these values as its last
+    inputs and gives them as its last outputs; one may be an output of the step (the last state of a recurrent layer).
     """
 
     axis: int
     reaches: tuple[Reach | None, ...]
     outside: int | None = None
-    carried: tuple[tuple[int, int], ...] = ()
+    state: tuple[Kept, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A value that goes from call to call, and what it is after a reset."""
+
+    tensor: QuantizedTensor
+    initial: Array
 
 
 @dataclass(frozen=True)
@@ -99,9 +109,9 @@ def along_window(program: IntegerProgram, step: Step, axes: Axes) -> Along:
         raise NotLocal("its windows do not slide along time: time is its channel axis")
     i = axis - 1
     kernel = a["kernel_shape"] if "kernel_shape" in a else step.constants["weight"].shape[2:]
-    x, y = (program.tensors[n].shape[axis] for n in (step.inputs[0], step.output))
+    x, y = (program.tensors[n].shape for n in (step.inputs[0], step.output))
     reach = (kernel[i] - 1) * a["dilations"][i]
-    if y == 1 and x > 1 and reach + 1 >= x:
+    if len(y) < len(x) or (y[axis] == 1 and x[axis] > 1 and reach + 1 >= x[axis]):
         raise NotLocal("it is one window over all of time")
     if any(a.get("uncounted", ())) and a["dilations"][i] > 1:
         raise NotLocal("its window is dilated and rounded up at the end")
@@ -149,17 +159,55 @@ def timed(step: Step, shape: Shape, axis: int) -> dict[str, Any]:
     return {
         name: value
         for name, value in step.constants.items()
-        if value.ndim == len(shape) and value.shape[axis] == shape[axis] > 1
+        if OPERAND.fullmatch(name) and value.ndim == len(shape) and value.shape[axis] == shape[axis] > 1
     }
 
 
 def part_elements(step: Step, along: Along, pads: tuple[int, int], columns: int) -> Step:
     """Constants over the output are cut to the columns; they are the same in all of them."""
     constants = dict(step.constants)
-    place = constants.get("constant")
-    if place is not None and place.ndim > along.axis and place.shape[along.axis] > columns:
-        constants["constant"] = np.ascontiguousarray(np.take(place, range(columns), along.axis))
+    for name, value in constants.items():
+        if OPERAND.fullmatch(name) and value.ndim > along.axis and value.shape[along.axis] > columns:
+            constants[name] = np.ascontiguousarray(np.take(value, range(columns), along.axis))
     return replace(step, constants=constants)
+
+
+def along_channels(program: IntegerProgram, step: Step, axes: Axes) -> Along:
+    """A scale for each channel, the first axis."""
+    axis = only_axis(axes)
+    if axis == 0:
+        raise NotLocal("its numbers change along time: time is its channel axis")
+    return Along(axis, (Reach(),))
+
+
+def along_normalised(program: IntegerProgram, step: Step, axes: Axes) -> Along:
+    """Layer and RMS normalisation over the axes behind time."""
+    axis, rank = only_axis(axes), len(program.tensors[step.output].shape)
+    if step.attributes["op"] not in ("LayerNormalization", "RMSNormalization"):
+        raise NotLocal("it normalises over all of time")
+    if rank - step.attributes["of"]["last"] <= axis:
+        raise NotLocal("it normalises over all of time")
+    return Along(axis, (Reach(),))
+
+
+def along_slice(program: IntegerProgram, step: Step, axes: Axes) -> Along:
+    """A Slice that takes all of time."""
+    axis = only_axis(axes)
+    if step.attributes["op"] != "Slice":
+        raise NotLocal(f"how {step.attributes['op']} works along time is not known")
+    length = program.tensors[step.inputs[0]].shape[axis]
+    of = step.attributes["of"]
+    if (of["starts"][axis], of["steps"][axis], of["counts"][axis]) != (0, 1, length):
+        raise NotLocal("it takes a part of time")
+    return Along(axis, (Reach(),))
+
+
+def part_slice(step: Step, along: Along, pads: tuple[int, int], columns: int) -> Step:
+    """The same channels of fewer columns."""
+    counts = list(step.attributes["of"]["counts"])
+    counts[along.axis] = columns
+    of = {**step.attributes["of"], "counts": tuple(counts)}
+    return replace(step, attributes={**step.attributes, "of": of})
 
 
 def along_rows(program: IntegerProgram, step: Step, axes: Axes) -> Along:
@@ -213,13 +261,47 @@ def along_mean_axes(program: IntegerProgram, step: Step, axes: Axes) -> Along:
     return Along(axis if kept else axis - sum(a < axis for a in over), (Reach(),))
 
 
+def along_recurrent(program: IntegerProgram, step: Step, axes: Axes) -> Along:
+    """LSTM, GRU and RNN that run forwards: their state goes from call to call."""
+    a, c = step.attributes, step.constants
+    if any(a["directions"]):
+        raise NotLocal("it runs backwards over time: its first answer needs the last sample; take one that runs forwards")
+    if len(step.inputs) > 1:
+        raise NotLocal("its first state is an input; make it a constant")
+    if axes[0] != 0 or a["length"] != program.tensors[step.inputs[0]].shape[0]:
+        raise NotLocal("it does not run over all of time (sequence_lens)")
+    if a["written"][2]:
+        raise NotLocal("its last cell is read; only the state that the next layer sees is there after every step")
+    shape, r = (len(a["directions"]), a["hidden"]), step.requantizer
+    last = step.outputs[a["written"][0]] if a["written"][1] else f"state h of {step.name}"
+    tensor = QuantizedTensor(last, shape, a["state_scale"], r.zero_point)
+    kept = [Kept(tensor, np.broadcast_to(c["h_start"].astype(np.int8), shape).copy())]
+    if "c_start" in c:
+        fine = QuantizedTensor(f"state c of {step.name}", shape, dtype="int16")
+        kept.append(Kept(fine, np.broadcast_to(c["c_start"].astype(np.int16), shape).copy()))
+    return Along(0, (Reach(),), state=tuple(kept))
+
+
+def part_recurrent(step: Step, along: Along, pads: tuple[int, int], columns: int) -> Step:
+    """The same layer from the state before to the state after."""
+    written = (step.attributes["written"][0], 1, int(len(along.state) > 1))
+    resumed = {"length": columns, "h_from": 1, "c_from": 2, "written": written, "resumed": 1}
+    return replace(step, attributes={**step.attributes, **resumed})
+
+
 RULES: Mapping[str, Stream] = {
     **dict.fromkeys(("conv", "max_pool", "mean"), Stream(along_window, part_window)),
-    **dict.fromkeys(("table", "add", "mul"), Stream(along_elements, part_elements)),
+    **dict.fromkeys(
+        ("table", "add", "mul", "minmax", "div", "power", "prelu"), Stream(along_elements, part_elements)
+    ),
+    "channel_scale": Stream(along_channels, unchanged),
+    "normalise": Stream(along_normalised, unchanged),
+    "move": Stream(along_slice, part_slice),
     **dict.fromkeys(("softmax", "concat"), Stream(along_other_axis, unchanged)),
     "dense": Stream(along_rows, unchanged),
     "matmul": Stream(along_matmul, unchanged),
     "transpose": Stream(along_transpose, unchanged),
     "reshape": Stream(along_reshape, unchanged),
+    **dict.fromkeys(("lstm", "gru", "rnn"), Stream(along_recurrent, part_recurrent)),
     "mean_axes": Stream(along_mean_axes, unchanged),
 }

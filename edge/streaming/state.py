@@ -11,7 +11,7 @@ import numpy as np
 
 from trine.compilers.graph import Array
 from trine.devices.errors import InputError
-from trine.edge.streaming.program import Mask, Ring, State, StreamProgram
+from trine.edge.streaming.program import Hold, Mask, Ring, State, StreamProgram
 
 VERSION = 1  # of the struct's form
 HEAD = 12  # bytes of version, program, check
@@ -62,7 +62,8 @@ def state_bytes(stream: StreamProgram) -> int:
 
 def oldest_age(stream: StreamProgram) -> int:
     """Where the count of steps stops: beyond it nothing depends on it."""
-    return max((-(-o.delay // o.shift) for o in stream.operations if isinstance(o, Mask)), default=0)
+    masks = [-(-o.delay // o.shift) for o in stream.operations if isinstance(o, Mask)]
+    return max([*masks, *(o.steps for o in stream.operations if isinstance(o, Hold))], default=0)
 
 
 def to_bytes(stream: StreamProgram, state: State, index: int = 0) -> bytes:

@@ -47,8 +47,10 @@ def placed(circuit: Circuit, machine: Any, seed: int, most: int, like: Placed | 
     like: take the qubits that another circuit is read from (calibrations of readout). Raises InputError where nothing
     fits.
     """
-    if like is not None:
-        return transpiled(circuit, machine, seed, "the same qubits", initial_layout=list(like.read))
+    there = {} if like is None else dict(zip(circuit.read, like.read))
+    if len(there) == circuit.qubits:
+        layout = [there[q] for q in range(circuit.qubits)]
+        return transpiled(circuit, machine, seed, "the same qubits", initial_layout=layout)
     found = [transpiled(circuit, machine, seed, "qiskit level 3, whole machine")]
     if circuit.qubits >= WIDE:
         found += in_rows(circuit, machine, seed)

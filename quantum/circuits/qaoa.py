@@ -9,7 +9,7 @@ from itertools import pairwise
 from trine.devices.errors import InputError
 from trine.quantum.circuit import Angle, Circuit, Gate, gate
 from trine.quantum.engines.product_mixers import ring_pairs
-from trine.quantum.feasible import OneHot
+from trine.quantum.feasible import IndependentSets, OneHot
 from trine.quantum.polynomial import Polynomial, Subset
 from trine.quantum.samples import Angles
 
@@ -46,7 +46,7 @@ def warm_circuit(polynomial: Polynomial, thetas: Sequence[float], layers: int) -
 def tilted(qubit: int, theta: float, turn: Angle) -> list[Gate]:
     """exp(-i turn/2 (sin(theta) X + cos(theta) Z))."""
     return [
-        gate("ry", qubit, angles=[-theta]), Gate("rz", (qubit,), (turn,)), gate("ry", qubit, angles=[theta])
+        gate("ry", qubit, angles=[theta]), Gate("rz", (qubit,), (turn,)), gate("ry", qubit, angles=[theta])
     ]  # fmt: skip
 
 
@@ -69,6 +69,39 @@ def one_hot_circuit(inside: Polynomial, feasible: OneHot, layers: int) -> Circui
                 turn = (Angle(parameter=f"beta{k}", scale=2.0), Angle())
                 gates.append(Gate("xx_plus_yy", (a, b), turn))
     return Circuit(inside.variables, tuple(gates))
+
+
+def independent_set_circuit(inside: Polynomial, feasible: IndependentSets, layers: int) -> Circuit:
+    """From the empty set |0...0>: cost, then each bit in turn is flipped where none of its rivals is set.
+
+    Every state that it reaches is a sum of independent sets (Hadfield et al. 2019, arXiv 1709.03489, section 4.1). The
+    engine's `bit-flip` mixer does the same. A bit with k rivals takes 2^k gates on two qubits.
+    """
+    if layers < 1:
+        raise InputError(f"{layers} layers: QAOA needs at least 1")
+    terms = in_moments({s: h for s, h in inside.spins().items() if s})
+    rivals = [[j for j in range(feasible.qubits) if mask >> j & 1] for mask in feasible.masks]
+    gates: list[Gate] = []
+    for k in range(layers):
+        for subset, weight in terms:
+            gates += phase_gates(subset, Angle(parameter=f"gamma{k}", scale=2 * weight))
+        for bit in range(feasible.qubits):
+            gates += guarded_flip(bit, rivals[bit], f"beta{k}")
+    return Circuit(feasible.qubits, tuple(gates))
+
+
+def guarded_flip(bit: int, rivals: Sequence[int], beta: str) -> list[Gate]:
+    """exp(-i beta X) where all rivals are 0: equal turns between cz's in a Gray code's order add up there and cancel
+    elsewhere (uniformly controlled rotations, Mottonen et al. 2004, arXiv quant-ph/0404089)."""
+    steps = 1 << len(rivals)
+    turn = Gate("rx", (bit,), (Angle(parameter=beta, scale=2.0 / steps),))
+    gates = [turn]
+    for step in range(1, steps + 1 if rivals else 1):
+        changed = (step & -step).bit_length() - 1 if step < steps else len(rivals) - 1
+        gates.append(gate("cz", rivals[changed], bit))
+        if step < steps:
+            gates.append(turn)
+    return gates
 
 
 def ring(group: tuple[int, ...]) -> list[tuple[int, int]]:

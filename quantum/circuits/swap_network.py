@@ -87,8 +87,8 @@ def meeting(qubits: int) -> NDArray[np.int64]:
 
 
 def best_start(qubits: int, pairs: Sequence[Pair], seed: int = 0) -> list[int]:
-    """Logical qubit at each position: simulated annealing of the rounds in which pairs meet; fewest gates of all
-    restarts."""
+    """Logical qubit at each position: simulated annealing of the rounds in which pairs meet; fewest gates of
+    all restarts."""
     wanted = np.zeros((qubits, qubits))
     for pair in pairs:
         a, b = sorted(pair)
@@ -133,8 +133,8 @@ def two_qubit_gates(
 
 
 def on_a_line(circuit: Circuit, seed: int = 0) -> Circuit | None:
-    """The circuit with gates between neighbours of a row 0..n-1 only; None where it is no sequence of commuting ZZ turns
-    and gates on one qubit.
+    """The circuit with gates between neighbours of a row 0..n-1 only; None where it is no sequence of commuting ZZ
+    turns and gates on one qubit.
 
     Every second block plays the rounds backwards, so each begins where the last one ended.
     """
@@ -183,7 +183,7 @@ def rows(
         beside.setdefault(b, []).append(a)
     found: list[tuple[float, tuple[int, ...]]] = []
     for first in sorted(beside):
-        beam = [(0.0, (first,))]
+        beam: list[tuple[float, tuple[int, ...]]] = [(0.0, (first,))]
         for _ in range(length - 1):
             longer = [
                 (total + cost(path[-1], q), (*path, q))

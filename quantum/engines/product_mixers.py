@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from trine.quantum.polynomial import Float
+
+WIDEST = 27  # strings of a block of axes: as many multiplications again as they save in calls
 
 
 class CompleteAxes:
@@ -77,18 +80,20 @@ class RingAxes:
     def __init__(self, sizes: Sequence[int]) -> None:
         self.sizes = tuple(sizes)
         self.used = math.prod(self.sizes)
+        self.blocks = blocks_of(self.sizes)
         self._bases = {d: np.linalg.eigh(ring(d)) for d in set(self.sizes)}
 
     def turn(self, state: Float, beta: float) -> None:
-        """A small matrix along each axis."""
+        """A matrix along each block of axes."""
         _put(state, self.used, self._along(_complex(state, self.used), beta, self.unitary))
 
     def unwind(self, state: Float, adjoint: Float, beta: float) -> float:
         """B is the sum of the rings."""
         both = _complex(state, self.used), _complex(adjoint, self.used)
         found = 0.0
-        for k, d in enumerate(self.sizes):
-            found += float(np.vdot(both[1], self._apply(both[0], k, self.generator(d, beta))).imag)
+        for k, block in enumerate(self.blocks):
+            moved = self._apply(both[0], k, kron_sum([self.generator(d, beta) for d in block]))
+            found += float(np.vdot(both[1], moved).imag)
         for array, values in zip((state, adjoint), both, strict=True):
             _put(array, self.used, self._along(values, beta, self.inverse))
         return found
@@ -111,13 +116,15 @@ class RingAxes:
         return self.unitary(d, beta).conj().T
 
     def _along(self, values: Any, beta: float, matrix: Callable[[int, float], Any]) -> Any:
-        for k, d in enumerate(self.sizes):
-            values = self._apply(values, k, matrix(d, beta))
+        for k, block in enumerate(self.blocks):
+            values = self._apply(values, k, reduce(np.kron, [matrix(d, beta) for d in block]))
         return values
 
-    def _apply(self, values: Any, axis: int, matrix: Any) -> Any:
-        outer = math.prod(self.sizes[:axis])
-        return np.matmul(matrix, values.reshape(outer, self.sizes[axis], -1)).ravel()
+    def _apply(self, values: Any, block: int, matrix: Any) -> Any:
+        if block == len(self.blocks) - 1:  # one product of two matrices, not one for each row
+            return (values.reshape(-1, len(matrix)) @ matrix.T).ravel()
+        outer = math.prod(math.prod(b) for b in self.blocks[:block])
+        return np.matmul(matrix, values.reshape(outer, len(matrix), -1)).ravel()
 
 
 class RingSteps(RingAxes):
@@ -141,6 +148,25 @@ class RingSteps(RingAxes):
             found += after @ single @ after.conj().T
             after = after @ exchange(d, (a, b), beta)
         return found
+
+
+def blocks_of(sizes: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Neighbouring axes taken together, to WIDEST strings: few large products are faster than many small ones."""
+    found: list[tuple[int, ...]] = []
+    for d in sizes:
+        if found and math.prod(found[-1]) * d <= WIDEST:
+            found[-1] += (d,)
+        else:
+            found.append((d,))
+    return tuple(found)
+
+
+def kron_sum(parts: Sequence[Any]) -> Any:
+    """Sum over the parts of 1 x ... x part x ... x 1."""
+    found = parts[0]
+    for part in parts[1:]:
+        found = np.kron(found, np.eye(len(part))) + np.kron(np.eye(len(found)), part)
+    return found
 
 
 def ring_pairs(d: int) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from trine.quantum.engines.state import threads
 from trine.quantum.polynomial import Bits
 
 State = NDArray[np.complex64]
@@ -18,14 +19,16 @@ ROWS = 1 << 8  # of a state at a time while its phases are made: 2^8 rows of 2^1
 Turn = tuple[int, int, int, float]  # x, z, power of i, theta: exp(-i theta/2 i^power X^x Z^z)
 
 
-def memory_bytes(qubits: int) -> int:
-    """Of the state and what is made beside it."""
-    return (8 << qubits) + 24 * min(1 << qubits, ROWS << 12)
-
-
 def evolved(qubits: int, plus: int, turns: Iterable[Turn]) -> State:
     """The state [2^qubits] after rotations, from |+> on the qubits of `plus` and |0> on the others."""
     state = begun(qubits, plus)
+    with threads(len(state)):
+        turn_all(state, turns)
+    return state
+
+
+def turn_all(state: State, turns: Iterable[Turn]) -> None:
+    """Rotations in order, in place."""
     for diagonal, run in groupby(gathered(turns), key=lambda turn: turn[0] == 0):
         if diagonal:
             phase(state, [(z, theta / 2 * (-1 if power == 2 else 1)) for _, z, power, theta in run])
@@ -34,7 +37,6 @@ def evolved(qubits: int, plus: int, turns: Iterable[Turn]) -> State:
             # -i sin(theta/2) i^power, on the amplitude that comes from the other string
             factor = np.complex64(-1j * np.sin(theta / 2) * 1j**power)
             rotate(state, x, z, np.float32(np.cos(theta / 2)), factor, x.bit_length() - 1)
-    return state
 
 
 def gathered(turns: Iterable[Turn]) -> list[Turn]:
@@ -65,7 +67,7 @@ def signs(masks: Sequence[int], size: int) -> NDArray[np.float32]:
     """[len(masks), size]: (-1)^(bits of the mask in the index)."""
     index = np.arange(size, dtype=np.uint64)
     odd = np.bitwise_count(np.array(masks, np.uint64)[:, None] & index) & 1
-    return (1 - 2 * odd.astype(np.float32)).astype(np.float32)
+    return np.asarray(1 - 2 * odd.astype(np.float32), np.float32)
 
 
 def phase(state: State, terms: Sequence[tuple[int, float]]) -> None:

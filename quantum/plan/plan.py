@@ -31,7 +31,8 @@ class Odds:
 
 @dataclass(frozen=True)
 class Plan:
-    """Of one circuit on one device. seen: shots to meet the optimum with 99 %, at the expected fidelity."""
+    """Of one circuit on one device. seen: shots to meet the optimum with 99 %, at the expected fidelity. hints: what
+    light cones and cuts would save."""
 
     resources: tuple[Estimate, ...]
     fidelity: Estimate | None
@@ -41,6 +42,7 @@ class Plan:
     seen: int | None
     verdict: str
     worth: bool
+    hints: tuple[str, ...] = ()
 
     def costs(self) -> list[Estimate]:
         """All estimates for `deployment.json`."""
@@ -75,6 +77,7 @@ class Plan:
             "shots_to_see_the_optimum": self.seen,
             "verdict": self.verdict,
             "worth_it": self.worth,
+            "hints": list(self.hints),
         }  # fmt: skip
 
 

@@ -46,6 +46,9 @@ class Precision(StrEnum):
     """What a network computes in."""
 
     int8 = "int8"
+    int4 = "int4"
+    int2 = "int2"
+    mixed = "mixed"
     float32 = "float32"
 
 
@@ -105,6 +108,7 @@ class Mixer(StrEnum):
 
     x = "x"
     xy = "xy"
+    flip = "flip"
 
 
 class PictureFormat(StrEnum):
@@ -143,7 +147,22 @@ class Choices:
     """Options as given; None where the user said nothing."""
 
     precision: Annotated[
-        Precision | None, Option("compile", "what the network computes in (int8).", EDGE)
+        Precision | None,
+        Option(
+            "compile",
+            "what the network computes in (int8): int4 and int2 are widths of weights, mixed chooses them by layer "
+            "(usual where something is limited).",
+            EDGE,
+        ),
+    ] = None
+    max_ram: Annotated[str | None, Option("compile", "most RAM it may take, as 64K.", EDGE)] = None
+    max_flash: Annotated[str | None, Option("compile", "most flash it may take, as 128K.", EDGE)] = None
+    max_energy_per_inference: Annotated[
+        str | None, Option("compile", "most energy of one inference, as 200uJ.", EDGE)
+    ] = None
+    max_accuracy_drop: Annotated[
+        float | None,
+        Option("compile", "points of accuracy it may lose on labelled --data.", EDGE),
     ] = None
     requantize: Annotated[
         Rounding | None, Option("compile", "rounding of onnxruntime (exact) or of TensorFlow Lite.", EDGE)
@@ -248,7 +267,12 @@ class Choices:
         ),
     ] = None
     mixer: Annotated[
-        Mixer | None, Option("compile", "x over all strings (usual), or xy inside one-hot groups.", QUANTUM)
+        Mixer | None,
+        Option(
+            "compile",
+            "x over all strings (usual), xy inside one-hot groups, flip inside independent sets.",
+            QUANTUM,
+        ),
     ] = None
     mitigate: Annotated[
         str | None,
@@ -262,9 +286,18 @@ class Choices:
         ),
     ] = None
     battery: Annotated[str, Option(RUNS, "Battery of the catalogue, for battery life.")] = "cr2032"
-    rate: Annotated[float, Option(RUNS, "Inferences a second, for battery life (1: one beat a second).")] = (
-        1.0
-    )
+    stream: Annotated[
+        bool | None,
+        Option("compile", "a step function for each new hop of samples, with its state.", EDGE, flag=True),
+    ] = None
+    hop: Annotated[
+        int | None,
+        Option("compile", "new samples a step of --stream (the least there can be).", EDGE, least=1),
+    ] = None
+    rate: Annotated[
+        float | None,
+        Option(RUNS, "Inferences a second, for battery life (1: one beat a second); of a stream, samples."),
+    ] = None
 
     def given(self, *names: str) -> dict[str, Any]:
         """Those of the named options that the user gave."""

@@ -51,6 +51,10 @@ def print_json(value: Any) -> None:
 
 def present(record: Any, as_json: bool, out: Path) -> None:
     """A deployment's record, as JSON or for reading."""
+    if record.get("budget") and not record.get("results"):
+        from trine.edge.budget.show import show_budget
+
+        show_budget(record["budget"])
     if as_json:
         print_json(record)
     else:

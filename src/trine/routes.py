@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trine.devices import Device, EdgeDevice, NeuroChip, QuantumDevice
 from trine.devices.errors import InputError
-from trine.options import Choices
+from trine.options import Choices, spelled
 
 if TYPE_CHECKING:
+    from trine.compilers.battery_life import Duty
     from trine.compilers.deployment import Deployment
     from trine.compilers.target import Progress, Target
+    from trine.edge.budget.limits import Limits
 
 
 def served(name: str) -> Device:
@@ -45,8 +47,8 @@ def check(source: Path, device: Device, shapes: Mapping[str, Any]) -> tuple[bool
     return found.ok, found.text(), found.as_json()
 
 
-def route(device: Device, choices: Choices) -> tuple[Target, Any]:
-    """The target of a device, and its options."""
+def route(device: Device, choices: Choices, streamed: bool = False) -> tuple[Target, Any]:
+    """The target of a device, and its options; streamed: for a deployment that is a stream already."""
     from trine.compilers.battery_life import Duty
     from trine.devices import battery
 
@@ -56,20 +58,52 @@ def route(device: Device, choices: Choices) -> tuple[Target, Any]:
 
         return quantum_routes.target_of(device), quantum_routes.options_of(choices, device)
     battery(choices.battery)
-    duty = Duty(choices.rate, choices.battery)
+    duty = Duty(1.0 if choices.rate is None else choices.rate, choices.battery)
     if isinstance(device, EdgeDevice):
-        from trine.edge.target import PARITY_EXAMPLES, EdgeOptions, EdgeTarget
-
-        compared = max(choices.examples or 0, PARITY_EXAMPLES)
-        given = choices.given("precision", "requantize", "activation_type", "compiler", "implant")
-        options = EdgeOptions(
-            duty=duty, parity_examples=compared, emulated_examples=choices.examples, **given
-        )
-        return EdgeTarget(options.precision), options
+        return edge_route(choices, duty, streamed or bool(choices.stream))
     from trine import spiking_routes
     from trine.neuromorphic.target import TARGET as SPIKING
 
     return SPIKING, spiking_routes.options_of(choices, duty)
+
+
+def edge_route(choices: Choices, duty: Duty, streamed: bool) -> tuple[Target, Any]:
+    """The edge target, whole runs or a stream, and its options. Raises InputError for --hop without --stream."""
+    from trine.edge.target import PARITY_EXAMPLES, EdgeOptions, EdgeTarget
+
+    given = choices.given("precision", "requantize", "activation_type", "compiler", "implant")
+    limits = limits_of(choices)
+    given |= {"limits": limits, **({"precision": "mixed"} if limits.any and not choices.precision else {})}
+    given |= {
+        "duty": duty,
+        "parity_examples": max(choices.examples or 0, PARITY_EXAMPLES),
+        "emulated_examples": choices.examples,
+    }
+    if streamed:
+        from trine.edge.streaming.target import StreamOptions, StreamTarget
+
+        options = StreamOptions(**given, hop=choices.hop, rate_hz=choices.rate)
+        return StreamTarget(options.precision), options
+    if choices.hop is not None:
+        raise InputError("--hop: how many new samples a step takes; only with --stream")
+    plain = EdgeOptions(**given)
+    return EdgeTarget(plain.precision), plain
+
+
+def limits_of(choices: Choices) -> Limits:
+    """The budget of the command line. Raises InputError for a size or an energy that is none."""
+    from trine.edge.budget.limits import Limits, parse_drop, parse_energy, parse_size
+
+    def parsed(name: str, parse: Callable[[Any, str], Any]) -> Any:
+        value = getattr(choices, name)
+        return None if value is None else parse(value, spelled(name))
+
+    return Limits(
+        parsed("max_ram", parse_size),
+        parsed("max_flash", parse_size),
+        parsed("max_energy_per_inference", parse_energy),
+        parsed("max_accuracy_drop", parse_drop),
+    )
 
 
 def compile_source(
@@ -104,11 +138,15 @@ def simulate(
     deployment: Deployment, device: Device, data: Path | None, choices: Choices, progress: Progress
 ) -> Mapping[str, Any]:
     """Run a deployment by its pillar."""
-    _, options = route(device, choices)
+    _, options = route(device, choices, deployment.has("stream"))
     if isinstance(device, QuantumDevice):
         from trine import quantum_routes
 
         return quantum_routes.simulate(deployment, device, data, choices, progress)
+    if isinstance(device, EdgeDevice) and deployment.has("stream"):
+        from trine.edge.streaming import simulate as streams
+
+        return streams.simulate(deployment, device, given(data), options, progress)
     if isinstance(device, EdgeDevice):
         from trine.edge import simulate as edge
 
@@ -120,11 +158,15 @@ def simulate(
 
 def verify(deployment: Deployment, device: Device, choices: Choices) -> Mapping[str, Any]:
     """Prove a deployment again by its pillar."""
-    _, options = route(device, choices)
+    _, options = route(device, choices, deployment.has("stream"))
     if isinstance(device, QuantumDevice):
         from trine import quantum_routes
 
         return quantum_routes.verify(deployment, device)
+    if isinstance(device, EdgeDevice) and deployment.has("stream"):
+        from trine.edge.streaming import simulate as streams
+
+        return streams.verify(deployment, device, options)
     if isinstance(device, EdgeDevice):
         from trine.edge import simulate as edge
 

@@ -17,7 +17,7 @@ from trine.compilers.operators import operators
 from trine.edge.c.emit import CSources, emit_c
 from trine.edge.emulate import Entry, HostCompiler
 from trine.edge.lower import FUSES_ACTIVATION, Lowered, lower
-from trine.edge.operators import kernel_of
+from trine.edge.operators import kernel_for
 from trine.edge.parity import as_bytes
 from trine.edge.program import IntegerProgram
 
@@ -270,17 +270,19 @@ def catalogue() -> dict[str, Graph]:
     graphs."""
     graphs = []
     for op, record in operators().items():
-        if op not in kernel_of():
-            continue
         for case in record.cases:
             alone = case_graph(op, case)
+            kernel = kernel_for(alone, alone.nodes[0])
+            if kernel is None:
+                continue
             graphs.append(alone)
             output = alone.outputs[0]
             clip = Node("Clip", "clip", (output,), ("z",), {"min": -0.3, "max": 0.4})
             relu = Node("Relu", "relu", (output,), ("z",))
             if op in FUSES_ACTIVATION:
                 graphs += [extend(alone, clip), extend(alone, relu)]
-            if case is record.cases[0] and alone.dtype(output) == "float32":
+            integers = not kernel.floats
+            if case is record.cases[0] and alone.dtype(output) == "float32" and integers:
                 graphs.append(extend(alone, relu, keep=True))
             if len({(t.shape, t.dtype) for t in alone.inputs}) < len(alone.inputs):
                 graphs.append(same_input(alone))

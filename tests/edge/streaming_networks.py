@@ -35,7 +35,7 @@ def _pool(draw: Draw, net: Growing, causal: bool) -> None:
     _, length = net.shapes[net.last]
     kernel = draw(st.integers(1, 3))
     stride = draw(st.integers(1, 2)) if length > 30 else 1
-    pads = (0, 0) if causal else (draw(st.integers(0, kernel - 1)), draw(st.integers(0, kernel - 1)))
+    pads = (kernel - 1, 0) if causal else (draw(st.integers(0, kernel - 1)), draw(st.integers(0, kernel - 1)))
     window = {"kernel_shape": (kernel,), "strides": (stride,), "dilations": (1,)}
     if draw(st.booleans()):
         net.add("MaxPool", (net.last,), **window, pads=pads)

@@ -156,7 +156,8 @@ def test_what_the_model_leaves_open_is_named(tmp_path: Path) -> None:
     assert add.output[0] in produced
     onnx.save(model, tmp_path / "open.onnx")
     (problem,) = problems(load_source(tmp_path / "open.onnx"))
-    assert "(Add)" in problem and "does not say how its output" in problem
+    assert "(Add)" in problem
+    assert "does not say how its output" in problem
 
 
 def test_blocks_of_scales_are_refused_by_name(tmp_path: Path) -> None:
@@ -169,5 +170,5 @@ def test_blocks_of_scales_are_refused_by_name(tmp_path: Path) -> None:
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10),
         tmp_path / "n.onnx",
     )
-    with pytest.raises(InputError, match="blocks.*block_size"):
+    with pytest.raises(InputError, match=r"blocks.*block_size"):
         load_source(tmp_path / "n.onnx")

@@ -13,14 +13,21 @@ from program_samples import Int8, bundle_graphs, bundles, catalogue, hard_inputs
 from trine.compilers.cases import draw
 from trine.compilers.operators import operators
 from trine.edge.float32 import writers
-from trine.edge.operators import kernel_of, kernels
+from trine.edge.operators import kernel_for, kernel_of, kernels
+from trine.edge.parity import CLOSE_DB
 from trine.edge.qdq import run_qdq, to_qdq
+from trine.edge.quantize.replay import decibels, noise_ratio
 
 BUNDLES = sorted(bundles())
 # A float sum in onnxruntime's unfused path may fall on the other side of a tie: named here, and bounded.
-TIES = {("MatMul_constant_stack", False): 2, ("MatMul_constant_stack", True): 2}
-# Kernels whose meaning is our own, one step from onnxruntime's float32 at most.
+TIES = {
+    ("MatMul_constant_stack", False): 2, ("MatMul_constant_stack", True): 2,
+    ("softmax_0", False): 1, ("softmax_0", True): 1,
+}  # fmt: skip
+# Kernels whose meaning is our own: so many steps from onnxruntime's float32 at most.
 OWN = {name for name, kernel in kernels().items() if kernel.apart} - {"softmax", "table"}
+# One step of the input can be a whole step of what they compute.
+STEPPING = {"Ceil", "Floor", "Mod", "Round", "Sign", "ThresholdedRelu"}
 # A core for each layout of weights: rows in pairs, single rows.
 LAYOUTS = ["cortex-m4f", "cortex-m55"]
 
@@ -38,6 +45,23 @@ def graph_name(bundle: str, tensor: str) -> str:
     return list(catalogue())[int(bundle.removeprefix("bundle")) + int(tensor.split("_")[0][1:])]
 
 
+def graph_kernels(name: str) -> list[str]:
+    """The kernels of all nodes of a graph of the catalogue."""
+    graph = catalogue()[name]
+    found = [kernel_for(graph, node) for node in graph.nodes]
+    return [kernel.name for kernel in found if kernel is not None]
+
+
+def noise_of(bundle: str, graph: str, found: dict[str, Int8], wanted: dict[str, Int8]) -> float:
+    """dB of a graph's outputs, centred, against what the definition makes of them."""
+    program = bundles()[bundle].program
+    names = [name for name in wanted if graph_name(bundle, name) == graph and program.tensors[name].quantized]
+    pairs = [
+        (program.tensors[n].dequantize(wanted[n]), program.tensors[n].dequantize(found[n])) for n in names
+    ]
+    return min(decibels(noise_ratio(right, other)) for right, other in pairs)
+
+
 def differing(bundle: str, found: dict[str, Int8], wanted: dict[str, Int8]) -> dict[str, tuple[int, int]]:
     """Graph -> (values that differ, greatest difference)."""
     wrong = {}
@@ -52,8 +76,7 @@ def test_every_operator_has_c_and_the_catalogue_reaches_every_kernel() -> None:
     standing = {op for op, record in operators().items() if record.cases}
     assert standing <= set(kernel_of()) | set(writers())
     reached = {step.kernel for lowered in bundles().values() for step in lowered.program.steps}
-    # The C print alone makes relayout; precision float32 alone makes float32.
-    assert reached == set(kernels()) - {"relayout", "float32"}
+    assert reached == set(kernels()) - {"relayout"}  # the C print alone makes those
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)
@@ -65,12 +88,13 @@ def test_onnxruntime_equals_numpy(bundle: str, optimize: bool, activation_type: 
     feed = {name: program.tensors[name].dequantize(inputs[name]) for name in program.inputs}
     found = run_qdq(to_qdq(program, activation_type), program, feed, optimize)
     wrong = differing(bundle, found, wanted)
-    ties = {name: count for name, (count, step) in wrong.items() if step == 1}
-    apart = {name for name in ties if kernel_of()[catalogue()[name].nodes[0].op].name in OWN}
-    assert all(count <= TIES.get((name, optimize), 0) for name, count in ties.items() if name not in apart), (
-        wrong
-    )
-    assert set(wrong) == set(ties), wrong
+    for name, (count, step) in wrong.items():
+        used = [kernels()[kernel] for kernel in graph_kernels(name)]
+        if any(kernel.apart > 1 for kernel in used):  # states that run on: judged by their noise
+            assert noise_of(bundle, name, found, wanted) >= CLOSE_DB, wrong
+        else:
+            own = any(kernel.name in OWN for kernel in used) and step <= sum(kernel.apart for kernel in used)
+            assert own or (step == 1 and count <= TIES.get((name, optimize), 0)), wrong
 
 
 @pytest.mark.parametrize("core", LAYOUTS)
@@ -96,7 +120,8 @@ def test_quantised_is_near_float(bundle: str) -> None:
     feed = draw(graph, 64)
     exact, found = graph.run(feed), program.run_float(feed)
     for name in program.outputs:
-        if not program.tensors[name].quantized:
+        operators_of = {node.op for node in catalogue()[graph_name(bundle, name)].nodes}
+        if not program.tensors[name].quantized or operators_of & STEPPING:
             continue
         real = exact[name].astype(np.float64)
         error = found[name] - real

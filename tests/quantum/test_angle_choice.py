@@ -158,6 +158,7 @@ REFUSED = {
     "too deep": ("k33", ("--angles", "fixed", "--layers", "12"), "no fixed angles for degree 3", "transfer"),
     "mixer": ("side_chains", ("--angles", "warm-start", "--mixer", "xy"), "mixer x,", "ramp, tuned, optimise"),
     "recursive xy": ("side_chains", ("--angles", "recursive", "--mixer", "xy"), "mixer x,", "ramp, tuned"),
+    "flip": ("k33", ("--mixer", "flip"), "is not made of such", ""),
     "cvar": ("k33", ("--angles", "fixed", "--cvar", "0.2"), "no samples", "tuned, optimise, warm-start"),
     "cvar 0": ("k33", ("--cvar", "0"), "above 0", ""),
     "core alone": ("k33", ("--core", "3"), "--angles recursive leaves", ""),
@@ -210,7 +211,9 @@ def test_an_interrupted_optimisation_is_resumed(tmp_path: Path) -> None:
     assert run(*words, "-o", tmp_path / "out", "--resume").code == 0
     assert not left.exists()
     assert run(*words, "-o", tmp_path / "whole").code == 0
-    assert (tmp_path / "out" / "angles.json").read_bytes() == (tmp_path / "whole" / "angles.json").read_bytes()
+    assert (tmp_path / "out" / "angles.json").read_bytes() == (
+        tmp_path / "whole" / "angles.json"
+    ).read_bytes()
 
 
 def test_engines_by_size() -> None:
@@ -226,7 +229,7 @@ def test_engines_by_size() -> None:
     with pytest.raises(InputError, match="only a matrix-product state holds that"):
         wide.engine(2)
     wider = program(cut(70, circulant(70)), QuantumOptions())
-    with pytest.raises(InputError, match="no engine fits 70 qubits and 2 layers: .* GiB are free"):
+    with pytest.raises(InputError, match=r"no engine fits 70 qubits and 2 layers: .* GiB are free"):
         wider.engine(2)
     small = program(cut(14, HEAWOOD), QuantumOptions())
     assert isinstance(small.engine(1), FullEngine)
@@ -256,6 +259,52 @@ def test_one_hot_engine_makes_the_circuits_exchanges(layers: int) -> None:
     assert problem.name == "qubo"
 
 
+@pytest.mark.parametrize("conflicts", [(), ((0, 1),), ((0, 1), (0, 2), (0, 3), (1, 2), (3, 4))])
+def test_flips_of_independent_sets_are_the_circuits(conflicts: tuple[tuple[int, int], ...]) -> None:
+    """Bits with none to three rivals, gate by gate: the same chances, and none outside the independent sets."""
+    from trine.quantum.circuits.qaoa import angle_values, independent_set_circuit
+    from trine.quantum.engines.subspace import SubspaceEngine
+    from trine.quantum.feasible import IndependentSets
+    from trine.quantum.samples import Angles
+    from trine.quantum.statevector import run_circuit
+
+    feasible, rng = IndependentSets(5, conflicts), np.random.default_rng(3)
+    cost = Polynomial(5, {(i,): float(rng.normal()) for i in range(5)} | {(0, 4): 0.7})
+    angles = Angles((0.4, 0.9), (0.6, 0.3))
+    circuit = independent_set_circuit(cost, feasible, 2).bind(angle_values(angles))
+    chances = np.abs(run_circuit(circuit)) ** 2
+    engine = SubspaceEngine(cost, feasible, "bit-flip", start="empty")
+    numbers = engine.strings(np.arange(engine.size)) @ (1 << np.arange(5))
+    np.testing.assert_allclose(chances[numbers], engine.probabilities(angles), atol=1e-12)
+    assert chances[numbers].sum() == pytest.approx(1.0)
+    assert chances[numbers].max() < 0.9
+
+
+def test_independent_sets_on_the_command_line(tmp_path: Path) -> None:
+    write_problem(example("docking"), tmp_path / "p.json")
+    words = ("--device", DEVICE, "-o", tmp_path / "out", "--mixer", "flip", "--layers", 2, "--shots", 200)
+    made = record("compile", tmp_path / "p.json", *words)
+    assert "circuit against engine" in made["parity"][1]["against"]
+    rows = {row["sampler"]: row for row in record("simulate", tmp_path / "out")["results"]["samplers"]}
+    assert rows["qaoa"]["feasible"] == 1.0
+    assert "subspace" in rows["qaoa"]["method"]
+    assert rows["qaoa, noisy"]["feasible"] < 1.0
+    assert (
+        record("submit", tmp_path / "out", "--provider", "local", "--wait")["results"]["samplers"][0][
+            "feasible"
+        ]
+        == 1
+    )
+    star = {"nodes": 11, "edges": [[0, k] for k in range(1, 11)]}
+    problem = problems()["independent_set"]
+    write_problem(Stated(problem, problem.parse(star)), tmp_path / "star.json")
+    answer = run(
+        "compile", tmp_path / "star.json", "--device", DEVICE, "-o", tmp_path / "s", "--mixer", "flip"
+    )
+    assert answer.code == 2
+    assert "bit 0 conflicts with 10 others, and its flip would take 1,024 gates" in answer.err
+
+
 def test_gradient_of_exchanges_in_order() -> None:
     """The adjoint's derivatives against differences, groups of one to five."""
     from trine.quantum.engines.subspace import SubspaceEngine
@@ -275,7 +324,9 @@ def test_gradient_of_exchanges_in_order() -> None:
     slopes = engine.gradient(Angles(tuple(flat[:2]), tuple(flat[2:]))).flat
     for k in range(4):
         step = np.eye(4)[k] * 1e-5
-        assert slopes[k] == pytest.approx((value(flat + step) - value(flat - step)) / 2e-5, rel=1e-6, abs=1e-7)
+        assert slopes[k] == pytest.approx(
+            (value(flat + step) - value(flat - step)) / 2e-5, rel=1e-6, abs=1e-7
+        )
 
 
 def test_fixed_angles_know_their_graphs() -> None:

@@ -218,7 +218,9 @@ def test_too_large_or_too_dense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     qubo, before = problems()["qubo"], None
     long = [0.0] * 4500
-    write_problem(Stated(qubo, qubo.parse({"linear": long, "pairs": [], "couplings": []})), tmp_path / "long.json")
+    write_problem(
+        Stated(qubo, qubo.parse({"linear": long, "pairs": [], "couplings": []})), tmp_path / "long.json"
+    )
     pairs = [[i, j] for i in range(200) for j in range(i)]
     dense = {"linear": [1.0] * 200, "pairs": [sorted(p) for p in pairs], "couplings": [1.0] * len(pairs)}
     write_problem(Stated(qubo, qubo.parse(dense)), tmp_path / "dense.json")

@@ -11,8 +11,11 @@ from random_circuits import random_circuit
 from trine.devices.errors import InputError
 from trine.quantum import jobs
 from trine.quantum.circuit import Circuit, gate
+from trine.quantum.circuits.placing import placed
 from trine.quantum.circuits.qaoa import angle_values, qaoa_circuit
 from trine.quantum.ledger import Ledger
+from trine.quantum.mitigation.readout import calibration
+from trine.quantum.polynomial import Polynomial
 from trine.quantum.problem import problems
 from trine.quantum.providers import provider_named, providers
 from trine.quantum.samples import Angles
@@ -70,6 +73,36 @@ def test_noise_is_small_and_there(name: str) -> None:
     right = drawn(samples, 4)[distribution(circuit) > 0].sum()
     assert 0.7 < right < 0.9999
     assert difference < 0.3
+
+
+def test_calibrations_read_the_qubits_of_the_circuit() -> None:
+    """Bit by bit: result k of the calibration is the machine's qubit that result k of the circuit comes from."""
+    circuit = Circuit(
+        3, (gate("h", 0), gate("cx", 0, 1), gate("cx", 1, 2), gate("cx", 0, 2)), measured=(2, 0, 1)
+    )
+    connection = jobs.connect("ibm-fake:fez")
+    first = placed(circuit, connection.machine, 0, 26)  # type: ignore[attr-defined]
+    _, ones = calibration(3, circuit.read)
+    assert placed(ones, connection.machine, 0, 26, first).read == first.read  # type: ignore[attr-defined]
+    outcome = connection.fetch("", Work(50, (circuit, ones), scales=(1.0, 1.0)))
+    told = outcome.metadata["circuits"]
+    assert told[0]["placed"] != told[1]["placed"] == "the same qubits"
+
+
+def test_wide_circuits_share_states_and_say_so() -> None:
+    """18 qubits of a ring on Fez, five states: the best of the samples is near the ring's optimum, clusters counted."""
+    ring = Polynomial.from_spins(18, {tuple(sorted((k, (k + 1) % 18))): 0.5 for k in range(18)})
+    angles = Angles((0.785398,), (0.392699,))
+    circuit = qaoa_circuit(ring, 1).bind(angle_values(angles))
+    work = Work(400, (circuit,), qaoa=Qaoa(ring, angles), seed=3)
+    outcome = jobs.connect("ibm-fake:fez,states=5").fetch("", work)
+    (about,) = outcome.metadata["circuits"]
+    assert about["states"] <= 5
+    assert about["effective_shots_at_least"] < 400
+    mean = float(np.average(ring.energy(outcome.samples[0].bits), weights=outcome.samples[0].counts))
+    assert about["mean_cost"] == pytest.approx(mean)
+    assert abs(mean) > 1.5
+    assert 0 < about["mean_cost_error"] < 2.5
 
 
 @pytest.mark.parametrize("name", ANNEALERS)
@@ -136,6 +169,8 @@ def test_what_cannot_run_is_said() -> None:
         ("local:x", "takes nothing after the colon"),
         ("ibm-fake", "needs a machine"),
         ("ibm-fake:torin", "did you mean torino"),
+        ("ibm-fake:fez,states=0", "states=N takes 1 to 10,000"),
+        ("ibm-fake:fez,magic", "'magic' is no option"),
         ("aer:loihi1", "name a quantum one"),
         ("dwave-local:magic", "annealing, tabu"),
     ],

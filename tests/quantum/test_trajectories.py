@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,25 +45,49 @@ def read_chances(circuit: Circuit, chances_of_all: np.ndarray) -> np.ndarray:
     return np.bincount(read, chances_of_all, minlength=1 << len(circuit.read))
 
 
-def turns_of(seen: Picture) -> tuple[list[Turn], Sequence[object]]:
+def turns_of(seen: Picture) -> list[Turn]:
+    return [(r.pauli.x, r.pauli.z, r.pauli.phase, r.theta) for r in seen.rotations]
+
+
+def rotated(seen: Picture, turned: np.ndarray) -> np.ndarray:
+    """Chances of what is read, with the signs of some rotations and readings turned."""
     extra, measured = diagonalised(seen.measured)
-    given = [(r.pauli.x, r.pauli.z, r.pauli.phase, r.theta) for r in (*seen.rotations, *extra)]
-    return given, measured
+    assert all(m.x == 0 for m in measured)
+    signs = [-1 if t else 1 for t in turned[: len(seen.rotations)]] + [1] * len(extra)
+    given = [
+        (r.pauli.x, r.pauli.z, r.pauli.phase, sign * r.theta)
+        for r, sign in zip((*seen.rotations, *extra), signs)
+    ]
+    index = np.arange(1 << seen.qubits)
+    read = np.zeros(len(index), int)
+    for k, (m, flip) in enumerate(zip(measured, turned[len(seen.rotations) :])):
+        read |= ((np.bitwise_count(index & m.z) & 1) ^ m.negative ^ flip).astype(int) << k
+    return np.bincount(read, np.abs(evolved(seen.qubits, seen.plus, given)) ** 2, minlength=len(index))
 
 
 @pytest.mark.parametrize("seed", range(15))
 def test_rotations_are_the_circuit(seed: int) -> None:
     circuit = mixed_circuit(np.random.default_rng(seed), 5, 40)
     seen = picture(circuit)
-    given, _ = turns_of(seen)
-    measured = diagonalised(seen.measured)[1]
-    assert all(m.x == 0 for m in measured)
-    state = evolved(5, seen.plus, given)
-    index, read = np.arange(32), np.zeros(32, int)
-    for k, m in enumerate(measured):
-        read |= ((np.bitwise_count(index & m.z) & 1) ^ m.negative).astype(int) << k
-    found = np.bincount(read, np.abs(state) ** 2, minlength=32)
+    found = rotated(seen, np.zeros(len(seen.rotations) + 5, bool))
     assert np.abs(found - read_chances(circuit, np.abs(run_circuit(circuit)) ** 2)).max() < 2e-6
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_error_only_turns_signs(seed: int) -> None:
+    """Every Pauli on two qubits after a gate, against the circuit with those Pauli gates in it."""
+    generator = np.random.default_rng(100 + seed)
+    circuit = mixed_circuit(generator, 4, 25)
+    seen = picture(circuit)
+    place = next(k for k, g in enumerate(circuit.gates) if k >= 8 and len(g.qubits) == 2)
+    spot = Spot(place, circuit.gates[place].qubits, np.eye(16)[0])
+    for kind in range(1, 16):
+        letters = [(kind >> 2 * k & 3, q) for k, q in enumerate(spot.qubits)]
+        errors = tuple(gate(" xyz"[letter], q) for letter, q in letters if letter)
+        wrong = (*circuit.gates[: place + 1], *errors, *circuit.gates[place + 1 :])
+        expected = np.abs(run_circuit(Circuit(4, wrong))) ** 2
+        turned = seen.signs([(trajectories.pulled(seen, spot, kind), seen.before[place])])[0]
+        assert np.abs(rotated(seen, turned) - read_chances(circuit, expected)).max() < 2e-6
 
 
 def test_qaoa_keeps_its_shape_in_a_machines_gates() -> None:
@@ -74,8 +99,8 @@ def test_qaoa_keeps_its_shape_in_a_machines_gates() -> None:
     assert row is not None
     seen = picture(row)
     assert sum(r.pauli.x > 0 for r in seen.rotations) == 12
-    runs = [turn[0] == 0 for turn in gathered(turns_of(seen)[0])]
-    assert sum(a and not b for a, b in zip(runs, runs[1:])) == 2
+    runs = [turn[0] == 0 for turn in gathered(turns_of(seen))]
+    assert sum(a and not b for a, b in pairwise(runs)) == 2
 
 
 def density(circuit: Circuit, spots: Sequence[Spot], flips: Sequence[tuple[float, float]]) -> np.ndarray:
@@ -130,30 +155,24 @@ def test_samples_follow_the_density_matrix(seed: int) -> None:
 
 
 def test_few_states_are_unbiased_and_say_so() -> None:
-    """Over many seeds, means from 4 states scatter about the true mean as their standard errors say."""
-    circuit = Circuit(
-        3,
-        tuple(gate("rx", q, angles=[0.7]) for q in range(3))
-        + (gate("cz", 0, 1), gate("rx", 0, angles=[0.4])),
-    )
-    spots = [
-        Spot(k, g.qubits, np.array([0.6, 0.1, 0.1, 0.2]))
-        for k, g in enumerate(circuit.gates)
-        if len(g.qubits) == 1
-    ]
+    """Over many seeds, means from 12 states scatter about the true mean as their standard errors say."""
+    layer = (*(gate("rx", q, angles=[0.7]) for q in range(4)), *(gate("cz", q, q + 1) for q in range(3)))
+    circuit = Circuit(4, layer * 3)
+    rates = np.array([0.8, 0.05, 0.05, 0.1])
+    spots = [Spot(k, g.qubits, rates) for k, g in enumerate(circuit.gates) if len(g.qubits) == 1]
     noise = trajectories.PauliNoise(tuple(spots), (), 0.0, 0.0)
     expected = density(circuit, spots, ())
-    weight = np.array([bin(i).count("1") for i in range(8)])
+    weight = np.array([bin(i).count("1") for i in range(16)])
     truth = float(expected @ weight)
     scores = []
-    for seed in range(120):
-        drawn = trajectories.sample(circuit, noise, 200, seed, states=4)
-        assert drawn.states <= 4
-        assert drawn.effective < 100
+    for seed in range(40):
+        drawn = trajectories.sample(circuit, noise, 300, seed, states=12)
+        assert drawn.states <= 12
+        assert drawn.effective < 150
         mean, error = drawn.mean(drawn.bits.sum(1).astype(float))
         scores.append((mean - truth) / error)
-    assert abs(np.mean(scores)) < 0.5
-    assert 0.6 < np.std(scores) < 2.5
+    assert abs(np.median(scores)) < 0.6
+    assert 0.4 < np.median(np.abs(scores)) < 1.0  # 0.7 for Student's t of 11 degrees
 
 
 def test_no_noise_needs_one_state() -> None:

@@ -1,0 +1,43 @@
+"""Nodes that onnx's own shape inference does not survive: it ends the process or never comes back (onnx 1.23).
+
+Found by tests/fuzz. They are refused before anything infers shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+MOST_AXES = 64
+
+
+def _integer(node: Any, name: str, default: int) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == name), default)
+
+
+def _split(node: Any) -> str:
+    count = _integer(node, "num_outputs", len(node.output))
+    return "" if count == len(node.output) else f"num_outputs is {count} for {len(node.output)} outputs"
+
+
+def _batch_dims(node: Any) -> str:
+    count = _integer(node, "batch_dims", 0)
+    return "" if 0 <= count <= MOST_AXES else f"batch_dims is {count}"
+
+
+def _einsum(node: Any) -> str:
+    equation = next((a.s.decode("utf-8", "replace") for a in node.attribute if a.name == "equation"), "")
+    letters = equation.replace("...", "").replace("->", "", 1).replace(",", "").replace(" ", "")
+    return "" if letters.isascii() and (letters.isalpha() or not letters) else f"equation {equation[:40]!r}"
+
+
+CHECKS: dict[str, Callable[[Any], str]] = {"Einsum": _einsum, "GatherND": _batch_dims, "Split": _split}
+
+
+def hazards(nodes: Any) -> list[str]:
+    """What is wrong with such nodes."""
+    return [
+        f"node {node.name or '(unnamed)'} ({node.op_type}) is not valid ONNX: {problem}"
+        for node in nodes
+        if node.domain in ("", "ai.onnx") and node.op_type in CHECKS and (problem := CHECKS[node.op_type](node))
+    ]

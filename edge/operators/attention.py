@@ -1,0 +1,102 @@
+"""Attention in integers: int8 rows in, int8 rows out, and between them weights that are never rounded to int8.
+
+For each row: s[j] = sum_k (a[k] - za) (b[k, j] - zb); d[j] = the greatest s less s[j]; the weight is e^(-x) for
+x = d * sa * sb * scale, from two tables: with i = (d * multiplier + half) >> shift, in steps of 1/256 of x,
+e[j] = (high[i >> 8] * low[i & 255]) >> 16, 15 bits, 0 beyond x = 16. Then y = sum_j e[j] (v[j] - zv) / sum_j e[j], one
+rounding to the output's scale. One row of scores is held at a time (4 bytes a key): memory grows with the length, not
+with its square. onnxruntime computes it in float32: one step apart at most in what was measured (tests).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trine.compilers.graph import Array, Node
+from trine.compilers.onnx_writer import spelled
+from trine.edge.c.attention import attention_layer, attention_scratch
+from trine.edge.lower import LARGEST_SUM, Lowering
+from trine.edge.operators import Kernel
+from trine.edge.program import IntegerProgram, Step
+from trine.edge.qdq import OPSET, QdqWriter
+
+FAR = 16 << 8  # steps of 1/256 beyond which a weight counts as 0: e^-16 is below half of 2^-15
+RATIO_BITS = 22
+
+
+def tables() -> dict[str, Array]:
+    """e^-i in 16 bits for whole i below 16, and e^(-j / 256) in 15 bits for 256 fractions."""
+    high = np.rint(np.exp(-np.arange(16.0)) * 65535).astype(np.uint16)
+    low = np.rint(np.exp(-np.arange(256.0) / 256) * 32767).astype(np.uint16)
+    return {"high": high, "low": low}
+
+
+def step_of_index(step: float, greatest: int) -> tuple[int, int]:
+    """(multiplier, shift) that turn a distance of up to `greatest` units of `step` into 256ths, in 63 bits."""
+    shift = 40
+    while shift > 1 and (
+        round(step * 256 * 2.0**shift) * greatest >= 2**62 or round(step * 256 * 2.0**shift) >= 2**31
+    ):
+        shift -= 1
+    return round(step * 256 * 2.0**shift), shift
+
+
+def lower(lowering: Lowering, node: Node) -> Step:
+    a, b, v = (lowering.tensors[name] for name in node.inputs)
+    y = lowering.add_ranged(node.outputs[0])
+    depth, keys = b.shape[-2], b.shape[-1]
+    greatest = 2 * depth * 255 * 255
+    if greatest > LARGEST_SUM or keys * 32767 > LARGEST_SUM:
+        raise ValueError(f"{node.name}: scores of {depth} products over {keys} keys leave int32")
+    multiplier, shift = step_of_index(float(a.scale) * float(b.scale) * node.attributes["scale"], greatest)
+    ratio = float(v.scale) / float(y.scale)
+    bits = RATIO_BITS - max(int(np.ceil(np.log2(ratio))), 0)
+    attributes = {
+        "multiplier": multiplier, "shift": shift, "ratio": round(ratio * 2.0**bits), "bits": bits,
+        "scale": node.attributes["scale"],
+    }  # fmt: skip
+    return Step("attention", node.name, node.inputs, y.name, tables(), attributes)
+
+
+def weights_of(step: Step, distance: Array) -> Array:
+    """e[j] of distances from the greatest score."""
+    p = step.attributes
+    index = np.minimum((distance * p["multiplier"] + (1 << (p["shift"] - 1))) >> p["shift"], FAR)
+    high, low = (step.constants[name].astype(np.int64) for name in ("high", "low"))
+    near = np.minimum(index, FAR - 1)
+    return np.where(index < FAR, (high[near >> 8] * low[near & 255]) >> 16, 0)
+
+
+def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Array:
+    a, b, v = (
+        x.astype(np.int64) - program.tensors[name].zero_point
+        for x, name in zip(inputs, step.inputs, strict=True)
+    )
+    scores = np.matmul(a, b)
+    e = weights_of(step, scores.max(axis=-1, keepdims=True) - scores)
+    total = e.sum(axis=-1, keepdims=True)
+    numerator, unit = np.matmul(e, v) * step.attributes["ratio"], total << step.attributes["bits"]
+    q = (2 * numerator + unit) // (2 * unit) + program.tensors[step.output].zero_point
+    return np.clip(q, -128, 127).astype(np.int8)
+
+
+def qdq(writer: QdqWriter, step: Step) -> None:
+    node = Node(
+        "Attention", step.name, step.inputs, (f"{step.name}_real",), {"scale": step.attributes["scale"]}
+    )
+    writer.spell(step, spelled(node, OPSET))
+    writer.output(step, f"{step.name}_real")
+
+
+KERNEL = Kernel(
+    "attention",
+    ("Attention",),
+    lower,
+    run,
+    qdq,
+    attention_layer,
+    layout="row",
+    scratch=attention_scratch,
+    apart=1,
+)

@@ -1,0 +1,45 @@
+"""Every case of every operator through the float32 C: whole numbers equal NumPy's, floats are near."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import numpy as np
+import pytest
+from program_samples import Job, run_on_host, together
+
+import trine.edge.float32 as package
+from trine.compilers.cases import case_graph, draw
+from trine.compilers.graph import Graph
+from trine.compilers.operators import operators
+from trine.edge.c.emit import emit_c
+from trine.edge.float32 import float_program
+
+FILES = sorted(info.name for info in iter_modules(package.__path__))
+TOLERANCE = 1e-5  # of the greatest value of an output
+
+
+def graphs_of(file: str) -> Iterator[Graph]:
+    """One network a case of the operators whose C a file writes."""
+    for op in sorted(import_module(f"{package.__name__}.{file}").FLOAT32):
+        for case in operators()[op].cases if op in operators() else ():
+            yield case_graph(op, case)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_c_equals_numpy(file: str, tmp_path: Path) -> None:
+    graph = together("case", list(graphs_of(file)))
+    inputs = draw(graph, 6, seed=3)
+    program = replace(float_program(graph), name="case")
+    (found,) = run_on_host([Job(program, emit_c(program), inputs)], tmp_path)
+    wanted = graph.run(inputs)
+    assert wanted
+    for name, values in wanted.items():
+        op = next(node.op for node in graph.nodes if name in node.outputs)
+        assert found[name].dtype == values.dtype, op
+        scale = np.abs(values).max(initial=0) * TOLERANCE if values.dtype.kind == "f" else 0
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=scale, err_msg=f"{op} {name}")

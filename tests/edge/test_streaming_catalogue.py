@@ -1,0 +1,68 @@
+"""Every network of the catalogue that streams, against itself whole; and the C of every kernel along time."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from program_samples import catalogue, lowered
+from streaming_samples import assert_sequence, assert_windows, signals
+
+from trine.compilers.graph import Array
+from trine.devices.errors import InputError
+from trine.edge.c.stream import emit_stream
+from trine.edge.program import IntegerProgram
+from trine.edge.streaming import StreamProgram, stream
+from trine.edge.streaming.machine import HostStream, hops_of
+from trine.edge.streaming.rules import RULES
+from trine.edge.streaming.state import to_bytes
+
+
+@cache
+def streams() -> dict[str, StreamProgram]:
+    found = {}
+    for name, graph in catalogue().items():
+        try:
+            found[name] = stream(lowered(graph).program)
+        except InputError:
+            continue
+    return found
+
+
+def whole_signal(program: IntegerProgram) -> dict[str, Array]:
+    rng = np.random.default_rng(0)
+    tensors = [program.tensors[n] for n in program.inputs]
+    return {t.name: rng.integers(-128, 128, (1, *t.shape)).astype(t.dtype) for t in tensors}
+
+
+def test_every_stream_of_the_catalogue_is_its_program() -> None:
+    kinds = {"sequence": 0, "window": 0}
+    for made in streams().values():
+        program = made.program
+        if made.kind == "window":
+            assert_windows(program, made, signals(made, 6), 6)
+        elif set(program.outputs) <= set(made.timed):
+            assert_sequence(program, made, whole_signal(program))
+        else:
+            continue  # last states: tests/edge/test_streaming_layers.py
+        kinds[made.kind] += 1
+    assert kinds["sequence"] > 300
+    assert kinds["window"] >= 8
+
+
+def test_the_c_of_every_kernel_along_time() -> None:
+    """One network of the catalogue for each kernel that has a rule."""
+    waiting = set(RULES)
+    for made in streams().values():
+        kernels = {step.kernel for step in made.pieces.steps} & waiting
+        if not kernels:
+            continue
+        waiting -= kernels
+        inputs = signals(made, 40)
+        outputs, state = made.run(inputs)
+        with HostStream(made, emit_stream(made, "cortex-m4f")) as host:
+            found = host.run(held := host.fresh(), hops_of(made, {n: x[0] for n, x in inputs.items()}))
+            assert held.tobytes() == to_bytes(made, state), kernels
+            for name in made.program.outputs:
+                assert np.array_equal(found[name], outputs[name][0]), kernels
+    assert waiting <= {"lstm"}  # its cases read the last cell: tests/edge/test_streaming_layers.py

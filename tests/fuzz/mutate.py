@@ -1,0 +1,333 @@
+"""Broken and odd files, each from one seed: mutated bytes, mutated protobuf fields, grammar-made graphs, .npz files."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+LIMIT = 1 << 20  # files stay under a megabyte
+INTEGERS = (0, 1, -1, 2, 3, 7, 13, 255, 2**31 - 1, -(2**31), 2**31, 2**62, -(2**63), 2**63 - 1)
+REALS = (0.0, -0.0, 1.0, -1.0, 1e-45, 3.4e38, float("inf"), float("-inf"), float("nan"), 0.5, 1e9)
+TEXTS = (
+    "",
+    "x",
+    "x0",
+    "y",
+    "NONE",
+    "BRANCH_LEQ",
+    "\0",
+    "a" * 3000,
+    "../../x",
+    "%s%n",
+    "é中",
+    "ai.onnx.ml",
+    "0",
+)
+DTYPES = (
+    "float32",
+    "float64",
+    "int64",
+    "int32",
+    "int8",
+    "uint8",
+    "bool",
+    "float16",
+    "int16",
+    "uint16",
+    "uint64",
+)
+
+
+def mutate_bytes(rng: random.Random, data: bytes) -> bytes:
+    """A few bytes changed, put in, taken out, repeated, or the end cut off."""
+    out = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 4, 16))):
+        if not out:
+            break
+        at, how = rng.randrange(len(out)), rng.randrange(6)
+        span = rng.choice((1, 1, 2, 8, 64))
+        if how == 0:
+            out[at] = rng.randrange(256)
+        elif how == 1:
+            out[at] ^= 1 << rng.randrange(8)
+        elif how == 2:
+            del out[at : at + span]
+        elif how == 3:
+            out[at:at] = bytes(rng.randrange(256) for _ in range(span))
+        elif how == 4:
+            out[at:at] = out[at : at + span]
+        else:
+            del out[at:]
+    return bytes(out[:LIMIT])
+
+
+def mutate_fields(rng: random.Random, data: bytes) -> bytes:
+    """The model parsed, and a few fields anywhere in it changed to something else of their type."""
+    import onnx
+
+    model = onnx.load_model_from_string(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
+        mutate_message(rng, model)
+    return bytes(model.SerializeToString()[:LIMIT])
+
+
+def mutate_message(rng: random.Random, message: Any) -> None:
+    """Walk down to a random message and change one of its fields."""
+    while True:
+        fields = message.DESCRIPTOR.fields
+        inside = [f for f in fields if f.type == f.TYPE_MESSAGE and (has(message, f))]
+        if not inside or rng.random() < 0.25:
+            break
+        field = rng.choice(inside)
+        value = getattr(message, field.name)
+        message = rng.choice(list(value)) if repeated(field) else value
+    present = [f for f in fields if has(message, f)]
+    field = rng.choice(present if present and rng.random() < 0.8 else list(fields))
+    if repeated(field):
+        change_list(rng, message, field)
+    elif field.type == field.TYPE_MESSAGE:
+        if rng.random() < 0.7:
+            message.ClearField(field.name)
+        else:
+            getattr(message, field.name).SetInParent()
+    elif rng.random() < 0.15:
+        message.ClearField(field.name)
+    else:
+        setattr(message, field.name, scalar(rng, field))
+
+
+def has(message: Any, field: Any) -> bool:
+    return bool(len(getattr(message, field.name))) if repeated(field) else message.HasField(field.name)
+
+
+def repeated(field: Any) -> bool:
+    label = getattr(field, "is_repeated", None)
+    return bool(label) if label is not None else field.label == field.LABEL_REPEATED
+
+
+def change_list(rng: random.Random, message: Any, field: Any) -> None:
+    """Take out, repeat, shuffle, change or add entries."""
+    values = getattr(message, field.name)
+    how = rng.randrange(5)
+    if len(values) and how == 0:
+        del values[rng.randrange(len(values))]
+    elif len(values) and how == 1:
+        values.append(values[rng.randrange(len(values))])
+    elif len(values) and how == 2:
+        kept = list(values)
+        rng.shuffle(kept)
+        copies = [copied(value) for value in kept]
+        del values[:]
+        values.extend(copies)
+    elif field.type == field.TYPE_MESSAGE:
+        values.add()
+    elif len(values) and how == 3:
+        values[rng.randrange(len(values))] = scalar(rng, field)
+    else:
+        values.extend([scalar(rng, field)] * rng.choice((1, 1, 2, 300)))
+
+
+def copied(value: Any) -> Any:
+    if not hasattr(value, "CopyFrom"):
+        return value
+    fresh = type(value)()
+    fresh.CopyFrom(value)
+    return fresh
+
+
+def scalar(rng: random.Random, field: Any) -> Any:
+    """A value of the field's type."""
+    if field.type in (field.TYPE_FLOAT, field.TYPE_DOUBLE):
+        return rng.choice(REALS)
+    if field.type == field.TYPE_STRING:
+        return rng.choice(TEXTS)
+    if field.type == field.TYPE_BYTES:
+        return rng.choice(
+            (b"", b"\xff\xfe", b"NONE", bytes(rng.randrange(256) for _ in range(rng.choice((4, 8, 40)))))
+        )
+    if field.type == field.TYPE_ENUM:
+        return rng.choice([value.number for value in field.enum_type.values])
+    value = rng.choice(INTEGERS)
+    return (
+        value
+        if field.type == field.TYPE_INT64
+        else max(min(value, 2**31 - 1), 0 if field.type == field.TYPE_UINT64 else -(2**31))
+    )
+
+
+def grammar(rng: random.Random, data: bytes) -> bytes:
+    """A graph out of any of ONNX's operators, with shapes, types and attributes as they come."""
+    from onnx import TensorProto, defs, helper, numpy_helper
+
+    opset = rng.choice((13, 13, 17, 18, 20, 21, 22, defs.onnx_opset_version()))
+    schemas = [s for s in schemas_of(opset) if s.domain == "" or rng.random() < 0.3]
+    shapes = [
+        tuple(rng.choice((1, 1, 2, 3, 4, 5, 8)) for _ in range(rng.randrange(5)))
+        for _ in range(rng.choice((1, 1, 2)))
+    ]
+    kinds = (TensorProto.FLOAT,) * 5 + (TensorProto.INT64, TensorProto.BOOL)
+    inputs = [
+        helper.make_tensor_value_info(f"x{i}", rng.choice(kinds), [rng.choice((1, "n", None, 1)), *shape])
+        for i, shape in enumerate(shapes)
+    ]  # fmt: skip
+    values, constants, nodes = [v.name for v in inputs], [], []
+    for i in range(rng.choice((1, 1, 2, 3, 5))):
+        schema = rng.choice(schemas)
+        count = rng.randint(
+            schema.min_input, max(schema.min_input, min(schema.max_input, schema.min_input + 3))
+        )
+        names = []
+        for k in range(count):
+            if (k == 0 and rng.random() < 0.95) or rng.random() < 0.3:
+                names.append(rng.choice(values))
+            elif rng.random() < 0.1:
+                names.append("")
+            else:
+                names.append(f"c{i}_{k}")
+                constants.append(numpy_helper.from_array(array(rng), names[-1]))
+        outputs = [
+            f"y{i}_{k}"
+            for k in range(max(1, min(schema.max_output, schema.min_output + rng.choice((0, 0, 1)))))
+        ]
+        attributes = {}
+        for name, attribute in schema.attributes.items():
+            if attribute.required or rng.random() < 0.4:
+                value = attribute_value(rng, attribute)
+                if value is not None:
+                    attributes[name] = value
+        try:
+            nodes.append(
+                helper.make_node(schema.name, names, outputs, f"n{i}", domain=schema.domain, **attributes)
+            )
+        except (TypeError, ValueError):
+            continue
+        values += outputs
+    ends = [
+        helper.make_empty_tensor_value_info(name)
+        for name in dict.fromkeys(rng.sample(values, min(len(values), rng.choice((1, 1, 2)))))
+    ]
+    for end in ends:
+        end.type.tensor_type.elem_type = TensorProto.FLOAT
+    graph = helper.make_graph(nodes, "grammar", inputs, ends, constants)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", rng.choice((1, 3, 5)))]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()[:LIMIT])
+
+
+@cache
+def schemas_of(opset: int) -> list[Any]:
+    """Every operator as an opset spells it, always in the same order."""
+    from onnx import defs
+
+    found = []
+    for domain, name in sorted({(s.domain, s.name) for s in defs.get_all_schemas()}):
+        if domain in ("", "ai.onnx.ml"):
+            try:
+                found.append(defs.get_schema(name, opset if domain == "" else 3, domain))
+            except defs.SchemaError:
+                continue
+    return found
+
+
+def array(rng: random.Random) -> np.ndarray:
+    """A constant: often a small vector of whole numbers, as shapes and axes are."""
+    seed = np.random.default_rng(rng.randrange(2**31))
+    if rng.random() < 0.5:
+        return seed.integers(-3, 6, rng.choice((0, 1, 1, 2, 3, 4))).astype(np.int64)
+    shape = tuple(rng.choice((1, 2, 3, 4, 8)) for _ in range(rng.randrange(5)))
+    return (seed.normal(0, 2, shape)).astype(rng.choice(DTYPES))
+
+
+def attribute_value(rng: random.Random, attribute: Any) -> Any:
+    """A value of the attribute's type, sensible as often as not."""
+    from onnx import numpy_helper
+
+    kind = str(attribute.type).split(".")[-1]
+    small = (0, 1, 1, 2, 3, -1, -2)
+    if kind == "INT":
+        return rng.choice(small if rng.random() < 0.8 else INTEGERS)
+    if kind == "INTS":
+        return [
+            rng.choice(small if rng.random() < 0.9 else INTEGERS)
+            for _ in range(rng.choice((0, 1, 2, 3, 4, 6)))
+        ]
+    if kind == "FLOAT":
+        return rng.choice(REALS)
+    if kind == "FLOATS":
+        return [rng.choice(REALS) for _ in range(rng.choice((0, 1, 2, 3, 6)))]
+    if kind == "STRING":
+        return rng.choice(
+            (*TEXTS, "SAME_UPPER", "VALID", "linear", "nearest", "bidirectional", "reflect", "edge", "wrap")
+        )
+    if kind == "STRINGS":
+        return [rng.choice(("BRANCH_LEQ", "LEAF", *TEXTS)) for _ in range(rng.choice((0, 1, 3)))]
+    if kind == "TENSOR":
+        return numpy_helper.from_array(array(rng), "t")
+    return None
+
+
+def npz(rng: random.Random, data: bytes) -> bytes:
+    """A calibration file for input x0 of shape (4,), wrong in one way or several."""
+    seed = np.random.default_rng(rng.randrange(2**31))
+    n = rng.choice((0, 1, 3, 20))
+    x = seed.normal(0, 1, rng.choice(((n, 4), (n, 4), (n, 4), (n,), (n, 4, 1), (4,), ()))).astype(
+        rng.choice(DTYPES)
+    )
+    if rng.random() < 0.3 and x.size:
+        x.reshape(-1)[0] = rng.choice((0, 1)) if x.dtype.kind != "f" else rng.choice(REALS[:9])
+    if rng.random() < 0.1:
+        x = np.asfortranarray(x)
+    arrays: dict[str, Any] = {rng.choice(("x0", "x0", "x0", "x", "X", "a/b", "é")): x}
+    if rng.random() < 0.5:
+        y: Any = seed.integers(-1, 3, rng.choice((n, n + 1))).astype(
+            rng.choice(("int64", "float32", "uint8", "<U3", "bool"))
+        )
+        arrays["y"] = y.astype(object) if rng.random() < 0.2 else y
+    if rng.random() < 0.3:
+        arrays[rng.choice(("group", "classes"))] = np.array(
+            rng.choice((["a", "b"], [1, 2, 3], 5, [[1], [2]]))
+        )
+    file = io.BytesIO()
+    rng.choice((np.savez, np.savez_compressed))(file, **arrays)
+    made = file.getvalue()
+    how = rng.random()
+    if how < 0.3:
+        return mutate_bytes(rng, made)
+    return lying_header(rng, x) if how < 0.5 else made
+
+
+def lying_header(rng: random.Random, x: np.ndarray) -> bytes:
+    """An .npz whose .npy header states another shape, type or order than what follows."""
+    shape = rng.choice(
+        ("(1000000000000, 4)", "(-1, 4)", "(3, 4,", "(2**40,)", "(True, 4)", "(3, 4)", "(0, 4)", "(1,)*9999")
+    )
+    descr = rng.choice(
+        ("'<f4'", "'|O'", "'<f8'", "[('a','<f4')]", "'<U1000000000'", "'<m8[s]'", "'>f4'", "7")
+    )
+    text = f"{{'descr': {descr}, 'fortran_order': {rng.choice(('False', 'True', '3'))}, 'shape': {shape}, }}"
+    header = text.encode().ljust(118) + b"\n"
+    version = rng.choice((b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x09\x00"))
+    length = len(header).to_bytes(2 if version == b"\x01\x00" else 4, "little")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+        archive.writestr("x0.npy", b"\x93NUMPY" + version + length + header + x.tobytes())
+    return file.getvalue()
+
+
+KINDS: dict[str, Callable[[random.Random, bytes], bytes]] = {
+    "bytes": mutate_bytes, "fields": mutate_fields, "grammar": grammar, "npz": npz,
+}  # fmt: skip
+
+
+def case(seed: int) -> tuple[str, bytes]:
+    """(kind, file) of a seed."""
+    from corpus import models
+
+    rng = random.Random(seed)
+    kind = rng.choices(list(KINDS), (2, 4, 3, 1))[0]
+    return kind, KINDS[kind](rng, rng.choice(models()))
