@@ -65,8 +65,8 @@ def build(op: str, attributes: Mapping[str, Any], features: int) -> Ensemble:
     if np.isnan(value).any():
         raise Unsupported("a threshold is NaN")
     roots = _roots(numbers["treeids"])
-    children = [_children(numbers, place, inner, side) for side in ("true", "false")]
-    _acyclic(roots, children[0], children[1], inner)
+    true, false = (_children(numbers, place, inner, side) for side in ("true", "false"))
+    _acyclic(roots, true, false, inner)
     classes = tuple(attributes["classlabels_int64s"]) if role == "class" else ()
     outputs = len(classes) if classes else int(attributes.get("n_targets", 1))
     weights, scored = _weights(attributes, role, place, outputs, inner)
@@ -74,7 +74,7 @@ def build(op: str, attributes: Mapping[str, Any], features: int) -> Ensemble:
     base = np.asarray(attributes.get("base_values", ()), np.float32)
     missing = numbers["missing"].astype(bool) & inner
     made = Ensemble(
-        features, feature, value, modes, *children, missing, roots, weights, scored, base, aggregate,
+        features, feature, value, modes, true, false, missing, roots, weights, scored, base, aggregate,
         TRANSFORMS[attributes["post_transform"]], classes,
     )  # fmt: skip
     return _settled(made)
@@ -337,7 +337,7 @@ def stump(
     ids = [0] if one_sum else list(range(outputs))
     leaves = [(tree, node, i) for tree in range(8) for node in range(3, 7) for i in ids]
     weights = rng.normal(0, 0.2, len(leaves)) if not positive else rng.random(len(leaves)) / 8
-    attributes = {f"nodes_{name}": tuple(values) for name, values in {**rows, **children}.items()}
+    attributes: dict[str, Any] = {f"nodes_{n}": tuple(values) for n, values in {**rows, **children}.items()}
     attributes |= {
         f"{role}_treeids": tuple(leaf[0] for leaf in leaves), f"{role}_nodeids": tuple(leaf[1] for leaf in leaves),
         f"{role}_ids": tuple(leaf[2] for leaf in leaves),

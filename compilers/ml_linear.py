@@ -142,7 +142,7 @@ def normalizer(e: Expansion) -> bool:
     else:
         norm = e.add(op, [x], axes=[1], keepdims=1)
     if op != "ReduceMax":  # a greatest value may be negative
-        norm = e.add("Max", [norm, e.constant("least", LEAST_NORM)])
+        norm = e.add("Max", [norm, e.constant("least", np.array(LEAST_NORM))])
     e.add("Div", [x, norm], e.node.output[0])
     return True
 

@@ -54,7 +54,7 @@ def spelled(node: Node, attributes: dict[str, Any] | None = None, **constants: A
 def origins(
     run: Callable[[Node, Sequence[Array]], list[Array]], node: Node, inputs: Sequence[Array | Shape]
 ) -> Int64:
-    """Where each value of a moving operator's output comes from: its place in the first input, -1 where it is filled in.
+    """Where each value of a moving operator's output comes from: its place in the first input, -1 if it is filled in.
 
     inputs: the shape of one example of the first, then its constants. The operator is run on the places themselves, so
     it must not compute with values; whatever it fills in must be 0 then.

@@ -7,9 +7,9 @@ For a run of N codes c (less the zero point, real value scale * c), with S and Q
     h = (d * y) >> s                  d / sqrt(W), with F bits behind the point
     q = (((h * M) >> 32) + A) >> t    gamma, beta, the output's scale and its zero point; saturated
 
-where W = m 2^e with m in [2^30, 2^32) and e even, and y is 1 / sqrt(m) with 46 bits behind the point (`reciprocal_root`,
-relative error below 2^-27). Every step before the last is good to 2^-20 of an output step or better, so that the answer
-is the correctly rounded one but next to a tie; onnxruntime's float32 may differ there by one.
+where W = m 2^e with m in [2^30, 2^32) and e even, and y is 1 / sqrt(m) with 46 bits behind the point
+(`reciprocal_root`, relative error below 2^-27). The answer is the correctly rounded one but next to a tie (measured:
+within 1e-4 of an output step); onnxruntime's float32 may differ there by one.
 """
 
 from __future__ import annotations

@@ -16,11 +16,12 @@ from trine.edge.c.emit import alignment
 from trine.edge.emulate import Entry, HostCompiler, HostMachine, Machine
 from trine.edge.operators import kernels
 from trine.edge.program import Int8, IntegerProgram
-from trine.edge.qdq import run_qdq
+from trine.edge.qdq import BATCH, run_qdq
 from trine.edge.quantize.replay import decibels, noise_ratio
 
 # Of a program against onnxruntime's float32, where a kernel has a meaning of its own (`Kernel.apart` over 1).
 CLOSE_DB = 30.0
+FOLLOWED = 4  # batches whose differences are followed to where they begin
 FLOAT_TOLERANCE = 1e-4  # of an output's greatest value: float32 sums in another order, and other functions
 
 
@@ -165,11 +166,13 @@ def explain(
         own = any(kernel.apart > 1 for kernel in used)
         close = floats and (gap <= 1 or (own and least_decibels(program, sample, found) >= CLOSE_DB))
         return f"{', '.join(floats)}: computed in float32 there, up to {gap} steps apart" if close else ""
-    take = np.flatnonzero(wrong)[:64]
-    part = {name: x[take] for name, x in sample.inputs.items()}
-    firsts = first_differences(program, model, part)
-    known = [text for text in firsts if text]
-    if len(known) < len(take):
+    known: list[str] = []
+    # Float sums depend on how many examples run together: each is followed in the batch it differed in.
+    for start in list(dict.fromkeys(np.flatnonzero(wrong) // BATCH * BATCH))[:FOLLOWED]:
+        batch = {name: x[start : start + BATCH] for name, x in sample.inputs.items()}
+        firsts = first_differences(program, model, batch)
+        known += [firsts[i] for i in np.flatnonzero(wrong[start : start + BATCH])]
+    if not all(known):
         return ""
     counted: dict[str, int] = {}
     for text in known:
@@ -198,7 +201,7 @@ def least_decibels(program: IntegerProgram, sample: Sample, found: Mapping[str, 
 def first_differences(program: IntegerProgram, model: bytes, inputs: Mapping[str, Array]) -> list[str]:
     """For each example the first step where unoptimised onnxruntime leaves the program by one output step, or "".
 
-    A layer with a meaning of its own may leave it by CLOSE_DB of its signal.
+    A layer with a meaning of its own may leave it by `Kernel.apart` steps, or by CLOSE_DB of its signal.
     """
     from trine.edge.qdq import run_qdq_tensors
 
@@ -212,12 +215,12 @@ def first_differences(program: IntegerProgram, model: bytes, inputs: Mapping[str
         kernel, tensor = kernels()[step.kernel], program.tensors[step.output]
         for i in np.flatnonzero(~settled & (gap.max(axis=1) > 0)):
             settled[i] = True
-            off = f"{int((gap[i] > 0).sum())} of {gap.shape[1]} values by one step"
-            reals = (tensor.dequantize(values[i]) for values in (theirs[step.output], q))
-            if gap[i].max() == 1 and kernel.apart <= 1:
-                found[i] = f"{step.name} ({step.kernel}, {off})"
-            elif kernel.apart > 1 and decibels(noise_ratio(*reals)) >= CLOSE_DB:
+            most, reals = int(gap[i].max()), (tensor.dequantize(v[i]) for v in (theirs[step.output], q))
+            if kernel.apart > 1 and (most <= kernel.apart or decibels(noise_ratio(*reals)) >= CLOSE_DB):
                 found[i] = f"{step.name} ({step.kernel}: float32 there, integers here)"
+            elif kernel.apart <= 1 and most == 1:
+                off = f"{int((gap[i] > 0).sum())} of {gap.shape[1]} values by one step"
+                found[i] = f"{step.name} ({step.kernel}, {off})"
     return found
 
 

@@ -20,6 +20,7 @@ from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 if TYPE_CHECKING:
     import onnx
 
+BATCH = 256  # examples that onnxruntime runs at once
 OPSET, FLOAT_OPSET, IR_VERSION = 18, 21, 10
 
 
@@ -233,7 +234,7 @@ def kind_of(tensor: QuantizedTensor) -> int:
 
 
 def run_qdq(
-    model: bytes, program: IntegerProgram, inputs: dict[str, Array], optimize: bool = True, batch: int = 256
+    model: bytes, program: IntegerProgram, inputs: dict[str, Array], optimize: bool = True, batch: int = BATCH
 ) -> dict[str, NDArray[np.int8]]:
     """Run a QDQ model in onnxruntime on float inputs {name: [n, *shape]}; returns the int8 codes of its
     outputs.

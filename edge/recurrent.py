@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Array
 from trine.compilers.recurrent import Function, activate
-from trine.edge.lower import LARGEST_SUM, SMALLEST_SCALE, linear_sum_bounds
+from trine.edge.lowbit import SMALLEST_SCALE
+from trine.edge.lower import LARGEST_SUM, linear_sum_bounds
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 from trine.edge.requantize import Requantizer, make_requantizer, split_ratio
 

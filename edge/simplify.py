@@ -1,7 +1,7 @@
 """The same network in fewer operators, before it is quantised: every operator that goes is one rounding less.
 
-- A function of one value that an exporter spelled out (Gelu by Erf, Swish by Sigmoid, ...) becomes the operator it is: one
-  table. It is known by what it computes, not by how it is spelled.
+- A function of one value that an exporter spelled out (Gelu by Erf, Swish by Sigmoid, ...) becomes the operator it is:
+  one table. It is known by what it computes, not by how it is spelled.
 - A product and a sum with a number a channel become one BatchNormalization: one requantiser.
 - A BatchNormalization that only Convs without padding read goes into their weights and biases.
 """

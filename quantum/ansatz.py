@@ -27,7 +27,7 @@ CIRCUIT_MIXERS = {
 }  # those that stay feasible, and the engine's equal ones
 STARTS = {"xy": "even", "flip": "empty"}
 COUNTED = 1 << 22  # independent sets that are counted at most: as many as the engine lists
-MOST_RIVALS = 8  # of a bit that is flipped where none of them is set: 2^8 gates
+MOST_RIVALS = 8  # of a bit that is flipped where none of them is set: 2^8 - 1 gates
 
 
 def mixer_obstacle(mixer: str, feasible: Feasible, problem: str) -> str:
@@ -41,8 +41,8 @@ def mixer_obstacle(mixer: str, feasible: Feasible, problem: str) -> str:
     rivals, bit = max((mask.bit_count(), -i) for i, mask in enumerate(feasible.masks))
     if rivals > MOST_RIVALS:
         return (
-            f"mixer flip: bit {-bit} conflicts with {rivals} others, and its flip would take {1 << rivals:,} gates on "
-            f"two qubits (at most {MOST_RIVALS} conflicts)"
+            f"mixer flip: bit {-bit} conflicts with {rivals} others, and its flip would take "
+            f"{(1 << rivals) - 1:,} gates on two qubits (at most {MOST_RIVALS} conflicts)"
         )
     return ""
 

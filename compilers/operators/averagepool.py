@@ -1,4 +1,4 @@
-"""AveragePool, 1-D and 2-D, with or without padding in the divisor (ONNX AveragePool-19).
+"""AveragePool, 1-D to 3-D, with or without padding in the divisor (ONNX AveragePool-19).
 
 Normal form: inputs (x (channels, *spatial)); attributes as MaxPool's, count_include_pad, and uncounted (one a
 spatial axis): the cells of the end pads that ceil_mode added, which no divisor counts.

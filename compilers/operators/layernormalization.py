@@ -105,7 +105,8 @@ OPERATOR = Operator(
     ),
     forms=(
         Form("default_axis", ((4, 9),), {}, dict(enumerate(parameters("d", 9), 1)), (LAYER_OPSET, 999)),
-        Form("negative_axis", ((4, 9),), {"axis": -2, "epsilon": 1e-3}, {1: parameters("n", 4, 9)[0]}, (LAYER_OPSET, 999)),
+        Form("negative_axis", ((4, 9),), {"axis": -2, "epsilon": 1e-3}, {1: parameters("n", 4, 9)[0]},
+             (LAYER_OPSET, 999)),
     ),
     batch=batch,
     spell=spell,

@@ -1,4 +1,4 @@
-"""MaxPool, 1-D and 2-D; padding never wins (ONNX MaxPool-12).
+"""MaxPool, 1-D to 3-D; padding never wins (ONNX MaxPool-12).
 
 Normal form: inputs (x (channels, *spatial)); attributes kernel_shape, strides, dilations (one a spatial axis)
 and pads (begin..., end...), in which auto_pad and ceil_mode are folded.
@@ -20,8 +20,8 @@ def read_pool(source: SourceNode) -> tuple[dict[str, tuple[int, ...]], tuple[int
     spatial = source.shape()[1:]
     kernel = tuple(int(k) for k in source.attributes["kernel_shape"])
     rank = len(kernel)
-    if rank not in (1, 2) or len(spatial) != rank or min(kernel) < 1:
-        raise Unsupported(f"kernel {kernel} on shape {source.shape()}; 1-D and 2-D are supported")
+    if rank not in (1, 2, 3) or len(spatial) != rank or min(kernel) < 1:
+        raise Unsupported(f"kernel {kernel} on shape {source.shape()}; 1-D to 3-D are supported")
     strides, dilations = (spatial_ints(source, name, rank) for name in ("strides", "dilations"))
     pads = resolve_pads(source, spatial, kernel, strides, dilations)
     if any(pad >= k for pad, k in zip(pads, kernel * 2, strict=True)):
@@ -96,6 +96,8 @@ FORMS = (
                                    "ceil_mode": 1}),
     Form("same_upper", ((2, 7, 8),), {"kernel_shape": (3, 2), "strides": (2, 3), "auto_pad": "SAME_UPPER"}),
     Form("same_lower", ((2, 10),), {"kernel_shape": (4,), "strides": (3,), "auto_pad": "SAME_LOWER"}),
+    Form("3d", ((2, 5, 4, 6),), {"kernel_shape": (2, 2, 3), "strides": (2, 1, 2), "pads": (1, 0, 0, 0, 1, 1),
+                                 "ceil_mode": 1}),
     Form("valid", ((2, 10),), {"kernel_shape": (4,), "strides": (3,), "auto_pad": "VALID"}),
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """RMSNormalization over the last axes of one example: no mean is subtracted (ONNX RMSNormalization-23).
 
-Normal form: inputs (x, gamma), a constant of the shape of the normalised axes; attributes last, how many axes these are,
-and epsilon.
+Normal form: inputs (x, gamma), a constant of the shape of the normalised axes; attributes last, how many axes these
+are, and epsilon.
 """
 
 from __future__ import annotations

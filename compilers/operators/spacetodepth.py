@@ -1,7 +1,7 @@
 """SpaceToDepth: blocks of an image become channels (ONNX SpaceToDepth-13).
 
-Normal form: inputs (x (channels, height, width)); attributes blocksize and mode, as DepthToSpace's. ONNX before opset 28
-knows "DCR" only.
+Normal form: inputs (x (channels, height, width)); attributes blocksize and mode, as DepthToSpace's. ONNX before
+opset 28 knows "DCR" only.
 """
 
 from __future__ import annotations

@@ -59,7 +59,9 @@ def spell(node: Node, opset: int) -> list[Spelled]:
     name = f"{node.name}.sizes"
     sizes = np.array(node.attributes["sizes"], np.int64)
     axis = {"axis": node.attributes["axis"] + 1}
-    return [Spelled("Split", [*node.inputs, name], node.outputs, axis, {name: sizes})]
+    # Every part has a name: onnxruntime 1.31 crashes where one is left out.
+    parts = [part or f"{node.name}.part{i}" for i, part in enumerate(node.outputs)]
+    return [Spelled("Split", [*node.inputs, name], parts, axis, {name: sizes})]
 
 
 OPERATOR = Operator(

@@ -44,7 +44,7 @@ def gather_lines(layer: LayerWriter, data: Place, indices: Place, axis: int, siz
 
 
 def open_elements(layer: LayerWriter, shape: Shape, indices: Place, axis: int) -> tuple[str, str, str]:
-    """Loops over the indices of GatherElements or ScatterElements: the index's place, the value's, the body's indent."""
+    """Loops over the indices of GatherElements or ScatterElements: the index's place, the value's, the indent."""
     strides, flat = strides_of(shape), strides_of(indices.shape)
     axes = [
         (size, (flat[k], 0 if k == axis else strides[k])) for k, size in enumerate(indices.shape)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trine.edge.c.linear import pack_rows, padded
+from trine.edge.c.linear import pack_rows
+from trine.edge.c.packing import padded
 from trine.edge.c.schedule import Schedule
 from trine.edge.program import IntegerProgram, Step
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def resize_layer(layer: LayerWriter, step: Step) -> None:
-    """Loops over the output as it lies, and over the taps of every axis that has weights; sums of 32 bits if they fit."""
+    """Loops over the output as it lies and over the taps of every axis with weights; sums of 32 bits if they fit."""
     laid_out, x = layer.source.laid_out, layer.tensor(step.inputs[0])
     rank, bits = len(x.shape), step.attributes["bits"]
     order = (*range(1, rank), 0) if laid_out.last[step.output] else tuple(range(rank))

@@ -6,24 +6,16 @@ are written straight into it. What the layers compute is printed by the kernels 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
-
-from trine.compilers.graph import Array, Shape
-from trine.edge.c.emit import CSources, Emitter, finish_macro, required_guard, tensor_macros
-from trine.edge.c.layout import LaidOut, lay_out, same_bytes
+from trine.edge.c.emit import CSources, Emitter, finish_macro, required_guard
+from trine.edge.c.layout import LaidOut
 from trine.edge.c.movement import is_alias
 from trine.edge.c.schedule import schedule_for
-from trine.edge.c.writer import (
-    C_TYPES,
-    KERNEL_ORDER,
-    LayerWriter,
-    SourceWriter,
-    c_values,
-    identifier,
-    kernel_text,
-)
+from trine.edge.c.stream_steps import KEEP, Flat
+from trine.edge.c.stream_texts import header_text, keeping_text, reset_text
+from trine.edge.c.writer import C_TYPES, KERNEL_ORDER, LayerWriter, SourceWriter, identifier, kernel_text
 from trine.edge.memory import Buffer, check, plan_memory
 from trine.edge.memory import Operation as Planned
 from trine.edge.operators import kernels
@@ -38,141 +30,11 @@ from trine.edge.streaming.program import (
     Push,
     Slide,
     StreamProgram,
-    tail,
+    tensor_of,
 )
-from trine.edge.streaming.state import (
-    VERSION,
-    Field,
-    first_column,
-    oldest_age,
-    program_word,
-    state_fields,
-    stored,
-)
+from trine.edge.streaming.state import oldest_age
 
 VERBS = ("reset", "step", "save", "restore", "sum")
-KEEP = "@next"  # what a step with a state writes before it becomes the state
-
-
-@dataclass
-class Flat:
-    """A step's operations as the C runs them, with copies between layouts; tensors and whether channels lie last."""
-
-    stream: StreamProgram
-    tensors: dict[str, QuantizedTensor] = field(default_factory=dict)
-    last: dict[str, bool] = field(default_factory=dict)
-    operations: list[Operation] = field(default_factory=list)
-    axes: dict[str, int] = field(default_factory=dict)
-
-    def build(self) -> None:
-        """All operations: those along time, then the head's."""
-        for name, tensor in self.stream.pieces.tensors.items():
-            self.declare(tensor, self.axis_of(name))
-        for name in self.stream.program.inputs:
-            if name not in self.tensors:
-                self.declare(self.stream.program.tensors[name], 0)
-        for operation in self.stream.operations:
-            if isinstance(operation, Step):
-                self.add_step(operation)
-            else:
-                self.operations.append(operation)
-        self.add_head()
-
-    def axis_of(self, name: str) -> int:
-        """Time axis of a value along time; 0 for any other, which lies in ONNX order."""
-        timed = self.stream.timed.get(name.partition("@")[0])
-        if timed is None or (name in self.stream.kept):
-            return 0
-        return timed.axis
-
-    def declare(self, tensor: QuantizedTensor, axis: int) -> str:
-        """Declare a value with time on an axis."""
-        self.tensors[tensor.name] = tensor
-        self.axes[tensor.name] = axis
-        self.last[tensor.name] = axis > 0 and len(tensor.shape) > 1
-        return tensor.name
-
-    def add_step(self, step: Step) -> None:
-        """A step along time in the layout its kernel wants; what is kept goes through a value of its own."""
-        one = dense_of(step, self.tensors)
-        if one is not None:  # its weights are in the order in which columns lie
-            self.operations.append(one)
-            return
-        if self.moves_nothing(step):
-            self.operations.append(replace(step, kernel="reshape", constants={}, attributes={}))
-            return
-        kernel = kernels()[step.kernel]
-        inputs = [self.in_layout(name, kernel.layout) for name in step.inputs]
-        outputs = []
-        after: list[Operation] = []
-        for name in step.outputs:
-            if name in self.stream.kept:
-                outputs.append(self.declare(replace(self.tensors[name], name=name + KEEP), 0))
-                continue
-            if kernel.layout != "any" and same_bytes(self.tensors[name].shape):
-                self.last[name] = kernel.layout == "last"
-            if kernel.layout == "any" or self.last[name] == (kernel.layout == "last"):
-                outputs.append(name)
-                continue
-            copy = replace(self.tensors[name], name=f"{name}@turned")
-            self.tensors[copy.name], self.last[copy.name] = copy, kernel.layout == "last"
-            outputs.append(copy.name)
-            after.append(Step("relayout", f"{step.name}@turned", (copy.name,), name))
-        made = replace(step, inputs=tuple(inputs), output=outputs[0], also=tuple(outputs[1:]))
-        self.operations += [made, *after]
-
-    def in_layout(self, name: str, layout: str) -> str:
-        """The value, or its copy in the layout a kernel wants."""
-        wanted = layout == "last"
-        if layout == "any" or same_bytes(self.tensors[name].shape) or self.last[name] == wanted:
-            return name
-        copy = f"{name}@{layout}"
-        if copy not in self.tensors:
-            self.tensors[copy] = replace(self.tensors[name], name=copy)
-            self.last[copy] = wanted
-            self.operations.append(Step("relayout", copy, (name,), copy))
-        return copy
-
-    def moves_nothing(self, step: Step) -> bool:
-        """Whether a reshape or transpose leaves every byte in its place, as values lie here."""
-        if step.kernel not in ("reshape", "transpose"):
-            return False
-        x, y = step.inputs[0], step.output
-        before = np.arange(self.tensors[x].size).reshape(self.tensors[x].shape)
-        after = before.transpose(step.attributes["perm"]) if step.kernel == "transpose" else before
-        after = after.reshape(self.tensors[y].shape)
-        lying = [self.lying(a, n).ravel() for a, n in ((before, x), (after, y))]
-        return bool(np.array_equal(*lying))
-
-    def lying(self, values: Array, name: str) -> Array:
-        """Values in the order of memory."""
-        return np.moveaxis(values, 0, -1) if self.last[name] else values
-
-    def add_head(self) -> None:
-        """The head's steps, laid out by themselves from what lies here."""
-        head = self.stream.head
-        if head is None or not head.steps:
-            return
-        laid_out = lay_out(head, {n for n in head.inputs if self.last[n]})
-        for name, tensor in laid_out.program.tensors.items():
-            if name not in self.tensors:
-                self.tensors[name], self.last[name] = tensor, laid_out.last.get(name, False)
-        states = {n: n + KEEP for n in head.inputs if n in self.stream.kept}
-        self.operations += [
-            replace(s, inputs=tuple(states.get(n, n) for n in s.inputs)) for s in laid_out.program.steps
-        ]
-
-
-def dense_of(step: Step, tensors: dict[str, QuantizedTensor]) -> Step | None:
-    """A convolution for a single column as the dense layer it is over the columns it reads: one window needs no pair."""
-    if step.kernel != "conv" or step.constants["weight"].ndim != 3 or step.attributes["group"] != 1:
-        return None
-    if any(step.attributes["pads"]) or tensors[step.output].shape[1] != 1:
-        return None
-    weight = step.constants["weight"]
-    rows = np.ascontiguousarray(np.moveaxis(weight, 1, -1)).reshape(weight.shape[0], -1)
-    left = {k: v for k, v in step.attributes.items() if k not in ("strides", "dilations", "pads", "group")}
-    return replace(step, kernel="dense", constants={**step.constants, "weight": rows}, attributes=left)
 
 
 class StreamEmitter(Emitter):
@@ -183,14 +45,18 @@ class StreamEmitter(Emitter):
         self.schedule = schedule_for(core)
         flat = Flat(stream)
         flat.build()
-        self.fields = {f.name: f for f in state_fields(stream)}
         self.rings = {name: i for i, name in enumerate(stream.rings)}
         self.kept = {name: f"state->kept_{i}" for i, name in enumerate(stream.kept)}
         self.operations = named(flat.operations)
         steps = tuple(o for o in self.operations if isinstance(o, Step))
         outputs = tuple(stream.output_value(n) for n in stream.program.outputs)
         self.program = IntegerProgram(
-            stream.program.name, stream.program.inputs, outputs, steps, flat.tensors, stream.program.requantize
+            stream.program.name,
+            stream.program.inputs,
+            outputs,
+            steps,
+            flat.tensors,
+            stream.program.requantize,
         )
         self.laid_out = LaidOut(self.program, flat.last)
         self.aliases = self.find_aliases()
@@ -218,7 +84,7 @@ class StreamEmitter(Emitter):
     def column(self, name: str) -> int:
         """Bytes of one column of a value along time."""
         tensor = self.program.tensors[name]
-        axis = self.stream.timed[name.partition("@")[0]].axis
+        axis = self.stream.timed[tensor_of(name, self.stream.timed)].axis
         return tensor.bytes // tensor.shape[axis]
 
     def resolved(self, name: str) -> str:
@@ -251,7 +117,11 @@ class StreamEmitter(Emitter):
             if not offset:
                 return place
             place = f"(const int8_t *){place}"
-            return f"(const {kind} *)(const void *)({place} + {offset})" if kind != "int8_t" else f"{place} + {offset}"
+            return (
+                f"(const {kind} *)(const void *)({place} + {offset})"
+                if kind != "int8_t"
+                else f"{place} + {offset}"
+            )
         elif source in self.program.outputs:
             place = f"out{self.program.outputs.index(source)}"
             if kind == "int8_t":
@@ -291,7 +161,7 @@ class StreamEmitter(Emitter):
         """Bytes of a value; a ring or its sums take no room in the arena."""
         return 0 if name.startswith("*") else self.program.tensors[name].bytes
 
-    def view_of(self, operation: Operation) -> tuple[list[str], list[str], int, dict[str, object]]:
+    def view_of(self, operation: Operation) -> tuple[list[str], list[str], int, dict[str, Any]]:
         """(reads, writes, scratch, sharing) of an operation; `*ring X` and `*sums X` stand for the state."""
         if isinstance(operation, Gather):
             reads = [f"*ring {p.source}" if p.ring else self.resolved(p.source) for p in operation.pieces]
@@ -309,9 +179,9 @@ class StreamEmitter(Emitter):
             return [], [], 0, {}
         return self.view_of_step(operation)
 
-    def view_of_step(self, step: Step) -> tuple[list[str], list[str], int, dict[str, object]]:
+    def view_of_step(self, step: Step) -> tuple[list[str], list[str], int, dict[str, Any]]:
         """The planner's view of a layer."""
-        kernel, sharing = kernels()[step.kernel], dict[str, object]()
+        kernel, sharing = kernels()[step.kernel], dict[str, Any]()
         tensors = self.program.tensors
         plain = [n for n in dict.fromkeys(step.inputs) if n not in self.aliases and not self.external(n)]
         if is_alias(self.laid_out, step):
@@ -416,14 +286,25 @@ class StreamEmitter(Emitter):
         total = f"(total[c] + {channel}[0].bias) * {2**r.left}"
         lines.append(f"    y[c] = trine_requantize({total}, {channel}, {r.low}, {r.high});")
         symbol = f"trine_{self.name}_layer_{label}"
-        parameters = ["const int32_t *sums", *(f"const int8_t *{e}" for e in ends), "int8_t *y", "int32_t *total"]
+        parameters = [
+            "const int32_t *sums",
+            *(f"const int8_t *{e}" for e in ends),
+            "int8_t *y",
+            "int32_t *total",
+        ]
         body = "\n".join("    " + line for line in lines)
         self.functions.append(
-            f"/* mean: from running sums */\nTRINE_NOINLINE static void {symbol}({', '.join(parameters)})\n{{\n{body}\n}}\n"
+            f"/* mean: from running sums */\n"
+            f"TRINE_NOINLINE static void {symbol}({', '.join(parameters)})\n{{\n{body}\n}}\n"
         )
         sources = [self.raw(p.source) + (f" + {p.start * size}" if p.start else "") for p in operation.ends]
         scratch = f"(int32_t *)(void *)(arena + {self.plan.scratch_offsets[label_of(operation)]})"
-        arguments = [f"state->sums_{self.rings[operation.ring]}", *sources, self.pointer(step.output), scratch]
+        arguments = [
+            f"state->sums_{self.rings[operation.ring]}",
+            *sources,
+            self.pointer(step.output),
+            scratch,
+        ]
         self.calls.append(f"    {symbol}({', '.join(arguments)});")
         self.layers.append((symbol, step.name))
 
@@ -432,7 +313,9 @@ class StreamEmitter(Emitter):
         program, found = self.stream.program, []
         for const, end, names in (("const ", "in", program.inputs), ("", "out", program.outputs)):
             alone = len(names) == 1
-            found += [(const, end if alone else f"{end}{i}", self.stream.piece(n)) for i, n in enumerate(names)]
+            found += [
+                (const, end if alone else f"{end}{i}", self.stream.piece(n)) for i, n in enumerate(names)
+            ]
         return found
 
     def signature(self) -> str:
@@ -443,36 +326,13 @@ class StreamEmitter(Emitter):
 
     def header(self) -> str:
         """Sizes, scales, the state and the prototypes."""
-        upper, stream = self.name.upper(), self.stream
-        guard = f"TRINE_{upper}_H"
-        lines = [
-            f"#ifndef {guard}", f"#define {guard}", "", "#include <stdint.h>", "",
-            "/* Made by Trine. real value = SCALE * (integer - ZERO_POINT). Signals lie sample after sample, all",
-            "   channels of a sample together. */",
-        ]  # fmt: skip
-        for tensor in dict((p.name, p) for _, _, p in self.end_names()).values():
-            lines += tensor_macros(self.name, tensor)
-        lines += [f"#define TRINE_{upper}_HOP {stream.hop} /* new samples a step */"]
-        if stream.kind == "window":
-            lines += [f"#define TRINE_{upper}_WINDOW {stream.window} /* samples an answer is about */"]
-        else:
-            lines += [f"#define TRINE_{upper}_LATENCY {stream.latency} /* samples the output lags behind */"]
-        lines += [
-            f"#define TRINE_{upper}_ARENA_SIZE {max(self.plan.arena_bytes, 1)}",
-            f"#define TRINE_{upper}_STATE_VERSION {VERSION}",
-            f"#define TRINE_{upper}_STATE_PROGRAM 0x{program_word(stream):08x}u", "",
-            "/* No pointers and no gaps: it may be copied as bytes, between cores of one byte order. */",
-            "typedef struct {", *(f"    {member(f)}" for f in self.fields.values()), f"}} trine_{self.name}_state;",
-            "", "#ifdef __cplusplus", 'extern "C" {', "#endif", "",
-            *prototypes(self.name, self.signature()), "",
-            "#ifdef __cplusplus", "}", "#endif", "", "#endif", "",
-        ]  # fmt: skip
-        return "\n".join(lines)
+        pieces = [piece for _, _, piece in self.end_names()]
+        return header_text(self.stream, self.name, self.signature(), pieces, self.plan.arena_bytes)
 
     def source(self) -> str:
         """Guards, kernels, constants, layers, entry points."""
         self.writer.needed.update(("common", "copy"))
-        reset = self.reset_text()
+        reset = reset_text(self.stream, self.name, self.writer.array)
         texts = [kernel_text(name) for name in KERNEL_ORDER if name in self.writer.needed]
         name, plan = self.name, self.plan
         parts = [
@@ -486,35 +346,6 @@ class StreamEmitter(Emitter):
             *self.functions, reset, self.step_text(), keeping_text(name),
         ]  # fmt: skip
         return "\n".join(part for part in parts if part)
-
-    def reset_text(self) -> str:
-        """The state before the first sample."""
-        lines = ["for (int32_t i = 0; i < (int32_t)sizeof *state; i++)", "    ((uint8_t *)state)[i] = 0;"]
-        upper = self.name.upper()
-        lines += [f"state->version = TRINE_{upper}_STATE_VERSION;", f"state->program = TRINE_{upper}_STATE_PROGRAM;"]
-        for name, ring in self.stream.rings.items():
-            i, column = self.rings[name], first_column(ring)
-            lines += self.fill_lines(f"ring_{i}", column, ring.columns)
-            if name in self.stream.summed:
-                lines += self.fill_lines(f"sums_{i}", self.stream.initial_sums(name), 1)
-        for i, value in enumerate(self.stream.kept.values()):
-            lines += self.fill_lines(f"kept_{i}", value, 1)
-        body = "\n".join("    " + line for line in lines)
-        return f"void trine_{self.name}_reset(trine_{self.name}_state *state)\n{{\n{body}\n}}\n"
-
-    def fill_lines(self, member: str, column: Array, columns: int) -> list[str]:
-        """Lines that fill a member with copies of a column."""
-        values = np.frombuffer(np.ascontiguousarray(column).tobytes(), np.int8)
-        to = f"(int8_t *)state->{member}"
-        if not values.any():
-            return []
-        if (values == values[0]).all():
-            return [f"trine_fill({to}, {values[0]}, {values.size * columns});"]
-        first = self.writer.array(f"{member}_first", values)
-        return [
-            f"for (int32_t i = 0; i < {columns}; i++)",
-            f"    trine_copy({to} + i * {values.size}, {first}, {values.size});",
-        ]
 
     def step_text(self) -> str:
         """The step function."""
@@ -558,63 +389,7 @@ def label_of(operation: Operation) -> str:
         return f"mean {operation.step.name}"
     if isinstance(operation, Gather):
         return f"gather {operation.name}"
-    return f"{type(operation).__name__} {operation.source}"
-
-
-def member(item: Field) -> str:
-    """A member of the state struct with what it is."""
-    kind = C_TYPES[item.dtype]
-    what = {
-        "version": "of this form", "program": "whose state it is", "check": "of a saved state", "age": "steps since the reset",
-    }.get(item.name)  # fmt: skip
-    words = {"at": "where the next columns go", "sums": "running sums", "kept": "state", "ring": "last columns"}
-    what = what or f"{words[item.name.partition('_')[0]]} of {item.of}"
-    scalar = item.name.partition("_")[0] in ("version", "program", "check", "age", "at")
-    return f"{kind} {item.name}{'' if scalar else f'[{item.count}]'}; /* {comment(what)} */"
-
-
-def comment(text: str) -> str:
-    """Text that cannot end a comment."""
-    return text.replace("*/", "* /")
-
-
-def prototypes(name: str, step: str) -> list[str]:
-    """The entry points, each with what it does."""
-    state = f"trine_{name}_state"
-    return [
-        "/* A stream that has seen nothing. */", f"void trine_{name}_reset({state} *state);", "",
-        "/* One hop. Returns 0, or 1 for a state that was never reset. Streams share work memory: one step at a time. */",
-        f"{step};", "",
-        "/* A copy with its checksum. */", f"void trine_{name}_save(const {state} *state, {state} *saved);", "",
-        "/* Returns 0; 1 for a state of another program or form, 2 for a damaged one: `state` is then as it was. */",
-        f"int trine_{name}_restore({state} *state, const {state} *saved);",
-    ]  # fmt: skip
-
-
-def keeping_text(name: str) -> str:
-    """save and restore."""
-    state, upper = f"trine_{name}_state", name.upper()
-    return f"""static uint32_t trine_{name}_sum(const {state} *state)
-{{
-    return trine_checksum((const uint8_t *)state + 12, (int32_t)sizeof *state - 12);
-}}
-
-void trine_{name}_save(const {state} *state, {state} *saved)
-{{
-    trine_copy((int8_t *)saved, (const int8_t *)state, (int32_t)sizeof *state);
-    saved->check = trine_{name}_sum(saved);
-}}
-
-int trine_{name}_restore({state} *state, const {state} *saved)
-{{
-    if (saved->version != TRINE_{upper}_STATE_VERSION || saved->program != TRINE_{upper}_STATE_PROGRAM)
-        return 1;
-    if (saved->check != trine_{name}_sum(saved))
-        return 2;
-    trine_copy((int8_t *)state, (const int8_t *)saved, (int32_t)sizeof *state);
-    return 0;
-}}
-"""
+    return f"{type(operation).__name__} {operation.kept if isinstance(operation, Hold) else operation.source}"
 
 
 def emit_stream(stream: StreamProgram, core: str = "host") -> CSources:
@@ -626,6 +401,3 @@ def free_name(program: str) -> str:
     """A program's name in C whose entry points are not called as a function of the kernels is: `lstm` has a step."""
     name, taken = identifier(program), "".join(map(kernel_text, KERNEL_ORDER))
     return f"{name}_net" if any(f"trine_{name}_{verb}(" in taken for verb in VERBS) else name
-
-
-__all__ = ["Shape", "StreamEmitter", "c_values", "emit_stream", "stored", "tail"]

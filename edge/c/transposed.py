@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trine.compilers.graph import Array
-from trine.edge.c.linear import image, linear_fields, pack_rows, padded
+from trine.edge.c.linear import image, linear_fields, pack_rows
+from trine.edge.c.packing import padded
 from trine.edge.c.schedule import Schedule
 from trine.edge.program import IntegerProgram, Step
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AxisPhase:
-    """Outputs `first`, first + stride, ... of an axis, `count` of them: output i reads inputs i + offset + t * dilation.
+    """`count` outputs of an axis, `first`, first + stride, ...: number i reads inputs i + offset + t * dilation.
 
     taps: of the kernel, for t = 0, 1, ...; none where no tap meets any input.
     """
@@ -56,7 +57,7 @@ def phases_of(step: Step, out: tuple[int, ...]) -> list[tuple[AxisPhase, ...]]:
 
 
 def phase_weight(weight: Array, phase: tuple[AxisPhase, ...]) -> Array:
-    """The taps of a phase [out, in/group, *taps]; one tap of zeros on an axis that has none, so that sums are the bias."""
+    """The taps of a phase [out, in/group, *taps]; a tap of zeros on an axis that has none: its sums are the bias."""
     for i, part in enumerate(phase):
         axis = 2 + i
         weight = np.take(weight, part.taps, axis) if part.taps else np.zeros_like(np.take(weight, [0], axis))
@@ -67,7 +68,7 @@ def conv_transpose_layer(layer: LayerWriter, step: Step) -> None:
     """A shape, a row of weights a channel and a call for each phase."""
     layer.need("copy", "conv", "conv_transpose")
     y, a = layer.tensor(step.output), step.attributes
-    out_h, out_w = image(y.shape[1:], 1)
+    out_w = y.shape[-1]
     stride_h, stride_w = image(a["strides"], 1)
     for number, phase in enumerate(phases_of(step, y.shape[1:])):
         weight = phase_weight(step.constants["weight"], phase)

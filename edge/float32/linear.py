@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,52 +75,49 @@ def matmul_layer(layer: LayerWriter, step: Step) -> None:
 
 
 def pool_layer(layer: LayerWriter, step: Step) -> None:
-    """MaxPool or AveragePool: cells inside the image; a mean counts cells of the padding too where asked."""
+    """MaxPool or AveragePool over any axes: cells inside; a mean counts those of the padding too where asked."""
     layer.need("float_linear")
     of, x = step.attributes["of"], layer.tensor(step.inputs[0])
-    y, mean = layer.tensor(step.output), step.attributes["op"] == "AveragePool"
-    rank = len(of["kernel_shape"])
-    (in_h, in_w), (out_h, out_w) = image(x.shape[1:], 1), image(y.shape[1:], 1)
-    (taps_h, taps_w), (step_h, step_w) = image(of["kernel_shape"], 1), image(of["strides"], 1)
-    (far_h, far_w), (top, left) = image(of["dilations"], 1), image(of["pads"][:rank], 0)
-    kind = C_TYPES[x.dtype]
-    write = layer.line
-    write(f"for (int32_t c = 0; c < {x.shape[0]}; c++, x0 += {in_h * in_w})")
-    write(f"    for (int32_t oy = 0; oy < {out_h}; oy++)")
-    write(f"        for (int32_t ox = 0; ox < {out_w}; ox++) {{")
-    write(
-        f"            int32_t iy = oy * {step_h} - {top}, ix = ox * {step_w} - {left}, first, last, begin, end;"
-    )
-    write(f"            {kind} best = {'0.0f' if mean else ends(x.dtype)[0]};")
-    write(f"            trine_span(iy, {far_h}, {taps_h}, {in_h}, &first, &last);")
-    write(f"            trine_span(ix, {far_w}, {taps_w}, {in_w}, &begin, &end);")
-    write("            for (int32_t ky = first; ky < last; ky++)")
-    write("                for (int32_t kx = begin; kx < end; kx++) {")
-    write(f"                    {kind} v = x0[(iy + ky * {far_h}) * {in_w} + ix + kx * {far_w}];")
-    write(f"                    best = {'best + v' if mean else 'v > best ? v : best'};")
-    write("                }")
-    if mean:
-        write_count(layer, step, (in_h, in_w))
-    write(f"            *y++ = best{' / (float)count' if mean else ''};")
-    write("        }")
+    mean, kind, write = step.attributes["op"] == "AveragePool", C_TYPES[x.dtype], layer.line
+    inside, outside = x.shape[1:], layer.tensor(step.output).shape[1:]
+    rank, strides = len(inside), strides_of(inside)
+    write(f"for (int32_t c = 0; c < {x.shape[0]}; c++, x0 += {int(np.prod(inside))})")
+    indent = "    "
+    for k, size in enumerate(outside):
+        write(f"{indent}for (int32_t o{k} = 0; o{k} < {size}; o{k}++)")
+        indent += "    "
+    write(f"{indent}{{")
+    write(f"{indent}    {kind} best = {'0.0f' if mean else ends(x.dtype)[0]};")
+    body, at = indent + "    ", []
+    for k in range(rank):
+        write(f"{body}int32_t i{k} = o{k} * {of['strides'][k]} - {of['pads'][k]}, first{k}, last{k};")
+        at.append(f"(i{k} + k{k} * {of['dilations'][k]}) * {strides[k]}")
+    write_spans(layer, step, body, [f"i{k}" for k in range(rank)], inside)
+    for k in range(rank):
+        write(f"{body}for (int32_t k{k} = first{k}; k{k} < last{k}; k{k}++)")
+        body += "    "
+    value = f"x0[{' + '.join(at)}]"
+    write(f"{body}best {f'+= {value}' if mean else f'= {value} > best ? {value} : best'};")
+    if mean and of["count_include_pad"]:
+        # Cells count from the first of the begin pads to the last of the end pads that the file states.
+        sizes = [
+            size + of["pads"][k] + of["pads"][rank + k] - of["uncounted"][k] for k, size in enumerate(inside)
+        ]
+        write_spans(layer, step, indent + "    ", [f"i{k} + {of['pads'][k]}" for k in range(rank)], sizes)
+    count = " * ".join(f"(last{k} - first{k})" for k in range(rank))
+    write(f"{indent}    *y++ = best{f' / (float)({count})' if mean else ''};")
+    write(f"{indent}}}")
 
 
-def write_count(layer: LayerWriter, step: Step, inside: tuple[int, int]) -> None:
-    """How many cells a mean counts."""
-    of, write = step.attributes["of"], layer.line
-    if not of["count_include_pad"]:
-        write("            int32_t count = (last - first) * (end - begin);")
-        return
-    rank = len(of["kernel_shape"])
-    begins, ends_, extra = image(of["pads"][:rank], 0), image(of["pads"][rank:], 0), image(of["uncounted"], 0)
-    sizes = [s + b + e - u for s, b, e, u in zip(inside, begins, ends_, extra, strict=True)]
-    write("            int32_t count;")
-    for axis, (start, begin, size, first, last) in enumerate(
-        (("iy", begins[0], sizes[0], "first", "last"), ("ix", begins[1], sizes[1], "begin", "end"))
-    ):
-        taps, far = image(of["kernel_shape"], 1)[axis], image(of["dilations"], 1)[axis]
-        write(f"            trine_span({start} + {begin}, {far}, {taps}, {size}, &{first}, &{last});")
-    write("            count = (last - first) * (end - begin);")
+def write_spans(
+    layer: LayerWriter, step: Step, indent: str, starts: Sequence[str], sizes: Sequence[int]
+) -> None:
+    """The taps of a window that lie inside each axis, as first and last."""
+    of = step.attributes["of"]
+    for k, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+        layer.line(
+            f"{indent}trine_span({start}, {of['dilations'][k]}, {of['kernel_shape'][k]}, {size}, &first{k}, &last{k});"
+        )
 
 
 FLOAT32: Mapping[str, Write] = {

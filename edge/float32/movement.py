@@ -1,4 +1,4 @@
-"""C of the operators that move values of any type: slices, repeats, pads, blocks, triangles, gathers, scatters, Resize."""
+"""C of the operators that move values of any type: slices, repeats, pads, blocks, gathers, scatters; and Resize."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 /* Weights of 4 or 2 bits. A word holds 8 or 16 taps of one row: byte i of it the taps i, i + 4, ... from its low bits up.
    4 bits: two's complement. 2 bits: q in two's complement stands for the weight 2q + 1, one of -3, -1, 1, 3. The words of
    rows follow each other as the rows of 8 bits do, so that what is unpacked is what those kernels read. */
-#define TRINE_BLOCK (TRINE_PAIRED ? 4 : 8) /* rows unpacked at a time */
+#define TRINE_BLOCK (TRINE_PAIRED ? 4 : 8) /* rows unpacked at a time where several windows meet them */
 
 /* Field `at` of each byte as a signed byte. */
 TRINE_INLINE uint32_t trine_field(uint32_t word, int at, int bits)
@@ -47,11 +47,11 @@ TRINE_INLINE int32_t trine_words(int32_t rows, const trine_linear *p, int bits)
     return (rows + (rows & 1)) * p->row * bits / 32;
 }
 
-/* Unpacks the next rows of `p` into `rows`, moves `p` past them, and returns a layer of those rows alone. */
-TRINE_MAYBE_UNUSED static trine_linear trine_next_rows(trine_linear *p, int8_t *rows, int bits)
+/* Unpacks the next `block` rows of `p` into `rows`, moves `p` past them, and returns a layer of those rows alone. */
+TRINE_MAYBE_UNUSED static trine_linear trine_next_rows(trine_linear *p, int8_t *rows, int32_t block, int bits)
 {
     trine_linear part = *p;
-    part.outputs = p->outputs < TRINE_BLOCK ? p->outputs : TRINE_BLOCK;
+    part.outputs = p->outputs < block ? p->outputs : block;
     part.weight = rows;
     int32_t words = trine_words(part.outputs, p, bits);
     if (bits == 4)
@@ -218,7 +218,7 @@ TRINE_INLINE void trine_dense_packed(const int8_t *x, int8_t *y, int8_t *scratch
     }
 #else
     while (p.outputs > 0) {
-        trine_linear part = trine_next_rows(&p, room, bits);
+        trine_linear part = trine_next_rows(&p, room, rows == 1 ? 2 : TRINE_BLOCK, bits);
         for (int32_t i = 0; i < rows; i += 2) {
             int32_t next = i + 1 < rows ? i + 1 : i;
             const int8_t *x0 = trine_whole_row(x + i * p.length, scratch, &p);

@@ -13,7 +13,7 @@ TRINE_INLINE void trine_conv_packed(const int8_t *x, int8_t *y, int8_t *scratch,
         p.channel += outputs;
 #else
         for (int8_t *out = y + group * outputs; p.outputs > 0; out += TRINE_BLOCK) {
-            trine_linear part = trine_next_rows(&p, scratch + 2 * p.row, bits);
+            trine_linear part = trine_next_rows(&p, scratch + 2 * p.row, TRINE_BLOCK, bits);
             trine_windows(x, out, scratch, s, &part, trine_two_windows);
         }
 #endif

@@ -73,12 +73,13 @@ def write_c(layer: LayerWriter, step: Step) -> None:
     places = [Place(layer.array(name, value), value.shape) for name, value in step.constants.items()]
     places += [Place(f"x{i}", layer.tensor(name).shape) for i, name in enumerate(step.inputs)]
     size = np.dtype(y.dtype).itemsize
+    data, indices = places
     if step.attributes["op"] == "Gather":
-        gather_lines(layer, *places, of["axis"], size)
+        gather_lines(layer, data, indices, of["axis"], size)
     elif step.attributes["op"] == "GatherElements":
-        gather_elements_lines(layer, *places, of["axis"])
+        gather_elements_lines(layer, data, indices, of["axis"])
     else:
-        gather_nd_lines(layer, *places, of["batch_dims"], size)
+        gather_nd_lines(layer, data, indices, of["batch_dims"], size)
 
 
 KERNEL = Kernel("gather", ("Gather", "GatherElements", "GatherND"), lower, run, qdq, write_c, layout="row")

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Array, Node
 from trine.edge.c.linear import matmul_layer
-from trine.edge.lower import IN_FLOAT, LARGEST_SUM, SMALLEST_SCALE, Lowering
+from trine.edge.lowbit import SMALLEST_SCALE
+from trine.edge.lower import IN_FLOAT, LARGEST_SUM, Lowering
 from trine.edge.operators import Kernel
 from trine.edge.program import Int8, IntegerProgram, QuantizedTensor, Step
 from trine.edge.qdq import QdqWriter

@@ -9,6 +9,7 @@ import numpy as np
 
 from trine.compilers.graph import Node
 from trine.compilers.operators.maxpool import pool_windows
+from trine.devices.errors import InputError
 from trine.edge.c.pool import max_pool_layer
 from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
@@ -17,6 +18,8 @@ from trine.edge.qdq import QdqWriter
 
 
 def lower(lowering: Lowering, node: Node) -> Step:
+    if len(node.attributes["kernel_shape"]) > 2:
+        raise InputError(f"node {node.name} (MaxPool): 3-D pools have no int8 kernel; --precision float32 has them")
     y = lowering.like_input(node)
     return Step("max_pool", node.name, (node.inputs[0],), y.name, {}, dict(node.attributes))
 

@@ -16,6 +16,7 @@ from trine.compilers.graph import Node, Shape
 from trine.compilers.onnx_writer import spell
 from trine.compilers.operators.averagepool import divisors
 from trine.compilers.operators.maxpool import pool_windows
+from trine.devices.errors import InputError
 from trine.edge.c.pool import mean_layer
 from trine.edge.lower import IN_FLOAT, Lowering, clear_of_ties
 from trine.edge.operators import Kernel
@@ -44,6 +45,8 @@ def lower(lowering: Lowering, node: Node) -> Step:
     spatial = set(range(1, len(x.shape)))
     if node.op == "ReduceMean" and (set(node.attributes["axes"]) != spatial or len(spatial) not in (1, 2)):
         return lower_other_axes(lowering, node)
+    if node.op == "AveragePool" and len(spatial) > 2:
+        raise InputError(f"node {node.name} (AveragePool): 3-D pools have no int8 kernel; --precision float32 has them")
     if len(spatial) not in (1, 2):
         return lower_other_axes(lowering, whole_mean(node, x.shape))
     window = window_of(node, x.shape)

@@ -1,8 +1,8 @@
-"""Whatever moves values without computing any, in integers: Slice, Split, Expand, Tile, Pad, blocks of images, triangles.
+"""Whatever moves values without computing any, in integers: Slice, Split, Expand, Tile, Pad, blocks, triangles.
 
-The output's code at each place is the input's code at its origin, or the code of what is filled in. Scale and zero point
-are the input's, but for a Pad by a value that is not zero: its output has a range of its own, and codes go through a
-table. One step an output: a Split is several. Gather by constant indices and nearest Resize lower to it too.
+The output's code at each place is the input's code at its origin, or the code of what is filled in. Scale and zero
+point are the input's, but for a Pad by a value that is not zero: its output has a range of its own, and codes go
+through a table. One step an output: a Split is several. Gather by constant indices and nearest Resize lower to it too.
 """
 
 from __future__ import annotations

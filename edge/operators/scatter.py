@@ -31,10 +31,7 @@ def lower(lowering: Lowering, node: Node) -> Step:
     if any(node.attributes["constant"]):
         raise ValueError(f"{node.name}: an input is a constant; int8 takes computed ones only")
     data, updates = lowering.tensors[node.inputs[0]], lowering.tensors[node.inputs[2]]
-    if not data.quantized:
-        y = lowering.add_plain(node.outputs[0])
-    else:
-        y = lowering.add_ranged(node.outputs[0])
+    y = (lowering.add_ranged if data.quantized else lowering.add_plain)(node.outputs[0])
     tables = {
         f"table{i}": table_of(lambda v: v, x, y)
         for i, x in ((0, data), (2, updates))

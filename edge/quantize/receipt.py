@@ -44,7 +44,6 @@ class LayerReceipt:
     zero_point: int
     weight_scale_min: float | None
     weight_scale_max: float | None
-    weight_bits: int | None
     weight_clip: str | None
     sqnr_db: float
     own_sqnr_db: float
@@ -52,6 +51,7 @@ class LayerReceipt:
     clipped: float
     channels: int
     nudged: int
+    weight_bits: int | None = None
     suggestion: str | None = None
     candidates: Mapping[str, float] = field(default_factory=dict)
 

@@ -1,8 +1,8 @@
 """Which tensors of a program run along time, and how fast: the analysis before streaming.
 
-Delay of a sequence's tensor y that reads x at stride * j + first .. + last: column j is known once x's column stride * j +
-last is, so delay_y = ceil((delay_x + 1 + last - stride) / stride), 0 where that is negative. Ends of a window: y's column
-j sees padding where it reads before column left_x or from column length_x - right_x on.
+Delay of a sequence's tensor y that reads x at stride * j + first .. + last: column j is known once x's column
+stride * j + last is, so delay_y = ceil((delay_x + 1 + last - stride) / stride), 0 where that is negative. Ends of a
+window: y's column j sees padding where it reads before column left_x or from column length_x - right_x on.
 """
 
 from __future__ import annotations
@@ -56,9 +56,7 @@ def guesses(program: IntegerProgram) -> Iterator[dict[str, Timed]]:
     """Ways to read the inputs: the last axis is time, or another; a vector is no signal unless it is all there is."""
     ranks = {name: len(program.tensors[name].shape) for name in program.inputs}
     least = 2 if max(ranks.values()) > 1 else 1
-    choices = [
-        [None] if rank < least else list(reversed(range(rank))) for rank in ranks.values()
-    ]
+    choices = [[None] if rank < least else list(reversed(range(rank))) for rank in ranks.values()]
     for number, axes in enumerate(product(*choices)):
         if number == MOST_GUESSES:
             return
@@ -103,12 +101,19 @@ def idle(y: Timed, hop: int) -> str:
     if hop % y.rate:
         return f"its output has a column every {y.rate} samples, not a whole number in {hop}"
     if y.interior <= hop // y.rate:
-        return f"of its {y.length} columns a window, {max(y.interior, 0)} are free of padding and a hop makes {hop // y.rate}"
+        free = max(y.interior, 0)
+        return (
+            f"of its {y.length} columns a window, {free} are free of padding and a hop makes {hop // y.rate}"
+        )
     return ""
 
 
 def once(
-    program: IntegerProgram, inputs: Mapping[str, Timed], sequence: bool, barred: Mapping[int, str], hop: int | None
+    program: IntegerProgram,
+    inputs: Mapping[str, Timed],
+    sequence: bool,
+    barred: Mapping[int, str],
+    hop: int | None,
 ) -> Analysis:
     """One pass over the steps. A step with a state must not see columns before the start: where the hop is known, its
     delay is whole hops."""

@@ -173,7 +173,7 @@ class Builder:
         return inside, (sum(c < 0 for c in wanted), sum(c >= x.length for c in wanted))
 
     def mask(self, name: str) -> None:
-        """In a sequence, what is computed of columns before its start gives way to what the readers take for padding."""
+        """In a sequence, what is computed of columns before its start gives way to what readers take for padding."""
         if self.kind != "sequence" or name not in self.found.timed:
             return
         y, outside = self.found.timed[name], self.outside(name)
@@ -223,7 +223,9 @@ class Builder:
             }
             values = {n: zeros[n][0] for n in zeros}
             for step, results in self.program.trace_all(zeros):
-                values.update({n: r[0] for n, r in zip(step.outputs, results, strict=True) if n in self.found.timed})
+                values.update(
+                    {n: r[0] for n, r in zip(step.outputs, results, strict=True) if n in self.found.timed}
+                )
             self._at_rest = values
         return self._at_rest
 
@@ -312,7 +314,12 @@ class Builder:
         if step.kernel == "mean_axes":
             return tuple(step.attributes["axes"]) == (x.axis,)
         size = self.program.tensors[step.output].size
-        return x.axis > 0 and all(s == 1 for s in others) and size == shape[0] and not any(step.attributes["pads"])
+        return (
+            x.axis > 0
+            and all(s == 1 for s in others)
+            and size == shape[0]
+            and not any(step.attributes["pads"])
+        )
 
     def add_mean(self, step: Step) -> None:
         """A mean from running sums."""

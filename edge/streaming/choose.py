@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from trine.devices.errors import InputError
 from trine.edge.program import IntegerProgram
 from trine.edge.streaming.along import Analysis, analyse
@@ -9,6 +11,7 @@ from trine.edge.streaming.build import Builder
 from trine.edge.streaming.program import StreamProgram
 from trine.edge.streaming.rules import NotLocal, stream_of
 
+RESERVED = re.compile(r"@(tail|left|row|last|turned|next|\d+)$")  # ends of the names of a stream's values
 ADVICE = (
     "a network whose outputs have no time axis is computed over a sliding window; one whose outputs have must be made "
     "of layers that look at a few neighbouring columns: causal convolutions, elementwise layers, recurrent layers"
@@ -20,6 +23,10 @@ def stream(program: IntegerProgram, hop: int | None = None) -> StreamProgram:
 
     Raises InputError where the network cannot be streamed, naming every layer that is in the way.
     """
+    if taken := [name for name in program.tensors if RESERVED.search(name)]:
+        raise InputError(
+            f"{program.name} cannot be streamed: rename {', '.join(taken)}; such names are the stream's own"
+        )
     sequence = analyse(program, True)
     in_the_way = blocking(program, sequence)
     if not in_the_way and outputs_follow(program, sequence):
@@ -77,7 +84,8 @@ def time_kept(program: IntegerProgram, found: Analysis) -> set[str]:
 def refusal(program: IntegerProgram, found: Analysis) -> str:
     """Every layer that is in the way, with its reason."""
     lines = [
-        f"layer {program.steps[i].name} ({program.steps[i].kernel}): {why}" for i, why in found.refused.items()
+        f"layer {program.steps[i].name} ({program.steps[i].kernel}): {why}"
+        for i, why in found.refused.items()
     ]
     return f"{program.name} cannot be streamed:\n  " + "\n  ".join(lines) + f"\n{ADVICE}"
 

@@ -15,8 +15,8 @@ from trine.compilers.graph import Array
 from trine.devices.errors import InputError
 from trine.edge.c.emit import CSources
 from trine.edge.emulate import Entry, HostCompiler
-from trine.edge.emulate.emulator import Emulator
 from trine.edge.emulate.elf import Sizes
+from trine.edge.emulate.emulator import Emulator
 from trine.edge.parity import as_bytes
 from trine.edge.streaming.program import StreamProgram, columns_of
 from trine.edge.streaming.state import state_bytes, stored, unstored
@@ -48,7 +48,7 @@ def hop_values(stream: StreamProgram, name: str, raw: Array) -> Array:
 
 
 def hops_of(stream: StreamProgram, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """One signal {name: [..., columns, ...]} as hops {name: [hops, *piece shape]}; an input without time axis as it is."""
+    """One signal {name: [..., columns, ...]} as hops {name: [hops, *piece shape]}; without time axis, as it is."""
     found = {}
     for name, value in inputs.items():
         if not stream.along_time(name):
@@ -65,7 +65,9 @@ def driver_text(stream: StreamProgram, name: str) -> str:
     ends = [("const int8_t *", "in", stream.program.inputs), ("int8_t *", "out", stream.program.outputs)]
     parameters = [f"{kind}{end}{i}" for kind, end, names in ends for i in range(len(names))]
     arguments = [
-        f"(void *)(uintptr_t)({end}{i} + h * {stream.piece(n).bytes}u)" for _, end, names in ends for i, n in enumerate(names)
+        f"(void *)(uintptr_t)({end}{i} + h * {stream.piece(n).bytes}u)"
+        for _, end, names in ends
+        for i, n in enumerate(names)
     ]
     return f"""#include <stddef.h>
 #include <stdint.h>
@@ -97,7 +99,9 @@ size_t trine_size(void) {{ return sizeof(trine_{name}_state); }}
 class HostStream:
     """The emitted stream compiled for this machine; states are int8 arrays of the struct's bytes."""
 
-    def __init__(self, stream: StreamProgram, sources: CSources, compiler: HostCompiler | None = None) -> None:
+    def __init__(
+        self, stream: StreamProgram, sources: CSources, compiler: HostCompiler | None = None
+    ) -> None:
         """Build it. Raises BuildError, InputError or MissingExtra (no compiler at all)."""
         self.stream, self.compiler = stream, compiler or HostCompiler()
         self._folder = TemporaryDirectory(prefix="trine-stream-", ignore_cleanup_errors=True)
@@ -105,7 +109,9 @@ class HostStream:
         write_sources(sources, place)
         driver = place / "trine_driver.c"
         driver.write_text(driver_text(stream, sources.name), encoding="utf-8")
-        self._library: Any = ctypes.CDLL(str(self.compiler.compile([place / f"{sources.name}.c", driver], place)))
+        self._library: Any = ctypes.CDLL(
+            str(self.compiler.compile([place / f"{sources.name}.c", driver], place))
+        )
         pointers = [ctypes.c_void_p] * (1 + len(stream.program.inputs) + len(stream.program.outputs))
         self._library.trine_hops.argtypes = [ctypes.c_size_t, *pointers]
         self._library.trine_size.restype = ctypes.c_size_t
@@ -209,10 +215,14 @@ class CoreStream:
         """State and inputs in, outputs and state out."""
         size, program = state_bytes(self.stream), self.stream.program
         inputs = (size, *(self.stream.piece(n).bytes for n in program.inputs))
-        return Entry(f"trine_{self.sources.name}_run", inputs, (*(self.stream.piece(n).bytes for n in program.outputs), size))
+        return Entry(
+            f"trine_{self.sources.name}_run",
+            inputs,
+            (*(self.stream.piece(n).bytes for n in program.outputs), size),
+        )
 
     def run(self, states: Array, hops: Mapping[str, Array]) -> tuple[dict[str, Array], Array]:
-        """n independent steps: states int8 [n, bytes], hops {name: [n, *piece shape]}; outputs, and the states after."""
+        """n independent steps: states int8 [n, bytes], hops {name: [n, *piece shape]}; outputs, states after."""
         program = self.stream.program
         given = [hop_bytes(self.stream, n, hops[n]) for n in program.inputs]
         *raw, after = self._machines[0].run([states, *given])

@@ -1,8 +1,9 @@
 """`StreamProgram`: an `IntegerProgram` as a function of each new hop of samples and a state; its definition in NumPy.
 
 Two kinds. "sequence": every tensor keeps a time axis, and the outputs are the next columns of the answer to the whole
-signal since the reset; what follows from the last state of a recurrent layer is the answer to the signal so far. "window": the outputs have no time axis, and are the answer to the last `window` samples; those
-before the reset count as zeros. Both are bit for bit what `IntegerProgram.run` gives for that signal.
+signal since the reset; what follows from the last state of a recurrent layer is the answer to the signal so far.
+"window": the outputs have no time axis, and are the answer to the last `window` samples; those before the reset count
+as zeros. Both are bit for bit what `IntegerProgram.run` gives for that signal.
 
 Of every tensor along time a step computes the new columns only: the `tail`, and in a window that begins or ends in
 padding the columns at its `left` and right end, which differ from window to window. Older columns that some layer still
@@ -99,7 +100,7 @@ class Slide:
 
 @dataclass(frozen=True)
 class Mask:
-    """Columns before the signal's start are padding: `value`, while the step's number times `shift` is below `delay`."""
+    """Columns before the signal's start are padding, `value`: those of numbers below `delay`, `shift` a step."""
 
     source: str
     axis: int
@@ -110,7 +111,7 @@ class Mask:
 
 @dataclass(frozen=True)
 class MeanOf:
-    """A mean over all of time: the sums of the interior, and the columns at the ends, through the step's requantiser."""
+    """A mean over all of time: sums of the interior, and the columns at the ends, through the step's requantiser."""
 
     step: Step
     ring: str
@@ -146,10 +147,11 @@ class State:
 class StreamProgram:
     """A program as a step function.
 
-    program: what it was made from. kind: "sequence" or "window". hop: new samples a step. inputs, outputs: tensors along
-    time, and others, by the program's names. pieces: every value of a step. operations: in order. head: what follows the
-    layers along time: in a window computed whole, in a sequence from the last states of layers that have one. rings by tensor name. summed: rings with running sums, and their
-    elements a column. kept: values of steps with a state, as they stand after a reset.
+    program: what it was made from. kind: "sequence" or "window". hop: new samples a step. timed: tensors along time.
+    operations: of a step, in order. pieces: every value of a step, and the layers among the operations. rings by tensor
+    name. summed: rings with running sums, and their elements a column. kept: values of steps with a state, as after a
+    reset. head: what follows the layers along time: in a window computed whole, in a sequence from the last
+    states of layers that have one.
     """
 
     program: IntegerProgram
@@ -199,9 +201,7 @@ class StreamProgram:
         for name, ring in self.rings.items():
             whole = np.repeat(ring.initial, ring.columns, axis=ring.tensor.axis)
             rings[name] = np.repeat(whole[None], n, axis=0)
-        sums = {
-            name: np.repeat(self.initial_sums(name)[None], n, axis=0) for name in self.summed
-        }
+        sums = {name: np.repeat(self.initial_sums(name)[None], n, axis=0) for name in self.summed}
         kept = {name: np.repeat(value[None], n, axis=0) for name, value in self.kept.items()}
         return State(rings, sums, kept)
 
@@ -257,7 +257,11 @@ class StreamProgram:
                 kept[name] = value
 
     def slide(
-        self, operation: Slide, values: Mapping[str, Array], rings: Mapping[str, Array], sums: dict[str, Array]
+        self,
+        operation: Slide,
+        values: Mapping[str, Array],
+        rings: Mapping[str, Array],
+        sums: dict[str, Array],
     ) -> None:
         """Exact running sums: int32, no rounding anywhere."""
         ring = self.rings[operation.ring]
@@ -301,6 +305,14 @@ class StreamProgram:
             return np.asarray(signal[:, i])
         count = self.columns(name)
         return columns_of(signal, self.timed[name].axis, i * count, count)
+
+
+def tensor_of(value: str, timed: Mapping[str, Timed]) -> str:
+    """The tensor along time of which a value holds columns; the value's own name where it is none."""
+    name = value
+    while name and name not in timed:
+        name = name.rpartition("@")[0]
+    return name or value
 
 
 def tail(name: str) -> str:

@@ -31,8 +31,8 @@ PROFILED = 4
 
 @dataclass(frozen=True)
 class Signals:
-    """Stored signals {name: [n, ..., columns, ...]} (without time axis: [n, hops, *shape]), and what the stream makes of
-    them, {name: [n, hops, *piece shape]}."""
+    """Stored signals {name: [n, ..., columns, ...]} (without time axis: [n, hops, *shape]), and what the stream makes
+    of them, {name: [n, hops, *piece shape]}."""
 
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
@@ -147,8 +147,8 @@ def on_host(stream: StreamProgram, sources: CSources, signals: Signals) -> Parit
 
 @dataclass(frozen=True)
 class EmulatedStream:
-    """The stream on the device's core. instructions: the most of the profiled steps; low: the least. whole: instructions
-    of the whole program on one example, None where that is too long to count."""
+    """The stream on the device's core. instructions: the most of the profiled steps; low: the least. whole: those of
+    the whole program on one example, None where that is too long to count."""
 
     parity: Parity
     instructions: int
@@ -161,7 +161,12 @@ class EmulatedStream:
 
 
 def on_core(
-    device: EdgeDevice, stream: StreamProgram, sources: CSources, signals: Signals, compiler: Compiler, steps: int | None
+    device: EdgeDevice,
+    stream: StreamProgram,
+    sources: CSources,
+    signals: Signals,
+    compiler: Compiler,
+    steps: int | None,
 ) -> EmulatedStream:
     """Steps of the first stream on the emulated core, each from the state that the definition has there."""
     emulator = emulator_for(device.core, compiler)
@@ -176,7 +181,9 @@ def on_core(
         following = as_array([to_bytes(stream, s) for s in states_at(stream, hops, chosen + 1)])
         gaps.append((after.astype(int) - following.astype(int)).ravel())
         few = np.unique(np.linspace(0, len(chosen) - 1, PROFILED).astype(int))
-        profiles = [core.profile(as_array([states[i]]), {n: v[i : i + 1] for n, v in given.items()}) for i in few]
+        profiles = [
+            core.profile(as_array([states[i]]), {n: v[i : i + 1] for n, v in given.items()}) for i in few
+        ]
     most = max(profiles, key=lambda p: p.instructions)
     against = f"C on an emulated {device.core} ({emulator.provenance}), outputs and states"
     return EmulatedStream(
@@ -206,7 +213,10 @@ def whole_instructions(
     if step * stream.window // stream.hop > EMULATED_INSTRUCTIONS:
         return None
     sources = emit_c(program, device.core)
-    zeros = {n: np.full((1, *program.tensors[n].shape), program.tensors[n].zero_point, program.tensors[n].dtype) for n in program.inputs}
+    zeros = {
+        n: np.full((1, *program.tensors[n].shape), program.tensors[n].zero_point, program.tensors[n].dtype)
+        for n in program.inputs
+    }
     with TemporaryDirectory(prefix="trine-stream-") as folder:
         write_sources(sources, Path(folder))
         with emulator.load(Path(folder), entry_of(program, sources.name)) as machine:

@@ -65,8 +65,8 @@ class Stream:
     """One kernel along time.
 
     along(program, step, axes) -> Along, from the time axis of each input; raises NotLocal.
-    part(step, along, pads, columns) -> the step for `columns` columns of its output, where `pads` columns of padding are
-    left before and after those it is given.
+    part(step, along, pads, columns) -> the step for `columns` columns of its output, where `pads` columns of padding
+    are left before and after those it is given.
     """
 
     along: Callable[[IntegerProgram, Step, Axes], Along]
@@ -265,13 +265,17 @@ def along_recurrent(program: IntegerProgram, step: Step, axes: Axes) -> Along:
     """LSTM, GRU and RNN that run forwards: their state goes from call to call."""
     a, c = step.attributes, step.constants
     if any(a["directions"]):
-        raise NotLocal("it runs backwards over time: its first answer needs the last sample; take one that runs forwards")
+        raise NotLocal(
+            "it runs backwards over time: its first answer needs the last sample; take one that runs forwards"
+        )
     if len(step.inputs) > 1:
         raise NotLocal("its first state is an input; make it a constant")
     if axes[0] != 0 or a["length"] != program.tensors[step.inputs[0]].shape[0]:
         raise NotLocal("it does not run over all of time (sequence_lens)")
     if a["written"][2]:
-        raise NotLocal("its last cell is read; only the state that the next layer sees is there after every step")
+        raise NotLocal(
+            "its last cell is read; only the state that the next layer sees is there after every step"
+        )
     shape, r = (len(a["directions"]), a["hidden"]), step.requantizer
     last = step.outputs[a["written"][0]] if a["written"][1] else f"state h of {step.name}"
     tensor = QuantizedTensor(last, shape, a["state_scale"], r.zero_point)

@@ -35,7 +35,9 @@ def opened(deployment: Deployment, device: EdgeDevice) -> tuple[StreamProgram, C
         record = json.loads(deployment.artifact("stream").read_text(encoding="utf-8"))
         hop = int(record["hop"])
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{deployment.folder}: stream.json cannot be read ({error}); compile the model again") from None
+        raise InputError(
+            f"{deployment.folder}: stream.json cannot be read ({error}); compile the model again"
+        ) from None
     made = stream(program, hop)
     sources = emit_stream(made, device.core)
     prints = {
@@ -49,12 +51,18 @@ def opened(deployment: Deployment, device: EdgeDevice) -> tuple[StreamProgram, C
         if deployment.artifact(role).read_bytes() not in texts
     ]
     if wrong:
-        raise AnswerIsNo(f"{', '.join(wrong)}: not what this Trine prints from the program; compile the model again")
+        raise AnswerIsNo(
+            f"{', '.join(wrong)}: not what this Trine prints from the program; compile the model again"
+        )
     return made, sources
 
 
 def simulate(
-    deployment: Deployment, device: EdgeDevice, data: Path, options: StreamOptions, progress: Progress = silent
+    deployment: Deployment,
+    device: EdgeDevice,
+    data: Path,
+    options: StreamOptions,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Stream examples through a deployment: parity, exact counts, cost; accuracy of the program it equals.
 
@@ -94,12 +102,14 @@ def refuse_broken(parities: list[Parity]) -> None:
     if not all_ok(parities):
         raise AnswerIsNo(
             "parity broken: "
-            + "; ".join(f"{p.against}: {p.differing} of {p.values} values differ" for p in parities if not p.ok)
+            + "; ".join(
+                f"{p.against}: {p.differing} of {p.values} values differ" for p in parities if not p.ok
+            )
         )
 
 
 def verify(deployment: Deployment, device: EdgeDevice, options: StreamOptions) -> dict[str, Any]:
-    """Prove a deployed stream again: hashes, prints, stored hops on this machine and the core, fit. Raises AnswerIsNo."""
+    """Prove a deployed stream again: hashes, prints, stored hops here and on the core, fit. Raises AnswerIsNo."""
     files = check_hashes(deployment)
     made, sources = opened(deployment, device)
     with np.load(deployment.artifact("vectors"), allow_pickle=False) as file:
@@ -112,7 +122,9 @@ def verify(deployment: Deployment, device: EdgeDevice, options: StreamOptions) -
     refuse_broken(proved.parities)
     fit = fit_of(device, made, sources, proved.emulated)
     if not all(f.ok for f in fit):
-        raise AnswerIsNo("does not fit any more: " + "; ".join(f"{f.limit} {f.used} of {f.available}" for f in fit))
+        raise AnswerIsNo(
+            "does not fit any more: " + "; ".join(f"{f.limit} {f.used} of {f.available}" for f in fit)
+        )
     return {
         "files": files,
         "reprinted": ["c_header", "c_source", "qdq_onnx"],

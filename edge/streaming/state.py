@@ -40,9 +40,16 @@ def state_fields(stream: StreamProgram) -> tuple[Field, ...]:
     named = [(name, "", "uint32", 1) for name in ("version", "program", "check")]
     named.append(("age", "", "int32", 1))
     named += [(f"at_{i}", name, "int32", 1) for i, name in enumerate(stream.rings)]
-    named += [(f"sums_{i}", name, "int32", stream.summed[name]) for i, name in enumerate(stream.rings) if name in stream.summed]
+    named += [
+        (f"sums_{i}", name, "int32", stream.summed[name])
+        for i, name in enumerate(stream.rings)
+        if name in stream.summed
+    ]
     named += [(f"kept_{i}", name, v.dtype.name, v.size) for i, (name, v) in enumerate(stream.kept.items())]
-    named += [(f"ring_{i}", name, r.initial.dtype.name, r.initial.size * r.columns) for i, (name, r) in enumerate(stream.rings.items())]
+    named += [
+        (f"ring_{i}", name, r.initial.dtype.name, r.initial.size * r.columns)
+        for i, (name, r) in enumerate(stream.rings.items())
+    ]
     found, offset = [], 0
     for name, of, dtype, count in named:
         item = np.dtype(dtype).itemsize
@@ -104,7 +111,9 @@ def stored(columns: Array, axis: int) -> Array:
 
 def unstored(values: Array, like: tuple[int, ...], axis: int) -> Array:
     """The other way round: values in memory order to the shape `like`."""
-    return values.reshape(-1)[stored(np.arange(values.size).reshape(like), axis).ravel().argsort()].reshape(like)
+    return values.reshape(-1)[stored(np.arange(values.size).reshape(like), axis).ravel().argsort()].reshape(
+        like
+    )
 
 
 def first_column(ring: Ring) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -24,7 +24,6 @@ from trine.edge.c.stream import emit_stream
 from trine.edge.cost import Cost, Size, estimate_cost
 from trine.edge.fit import CODE_ALLOWANCE, STACK_ALLOWANCE, constant_bytes, runs_onnx
 from trine.edge.parity import draw, in_onnxruntime
-from trine.edge.program import IntegerProgram
 from trine.edge.running import emulation_missing
 from trine.edge.streaming.choose import stream
 from trine.edge.streaming.program import StreamProgram
@@ -65,7 +64,9 @@ def stream_options(job: Job) -> StreamOptions:
     return job.options if isinstance(job.options, StreamOptions) else StreamOptions()
 
 
-def stream_pass(program: EdgeProgram, job: Job, examples: Examples | None) -> tuple[StreamedProgram, PassReceipt]:
+def stream_pass(
+    program: EdgeProgram, job: Job, examples: Examples | None
+) -> tuple[StreamedProgram, PassReceipt]:
     """The whole program as a step function."""
     made = stream(program.quantized.program, stream_options(job).hop)
     given = {field.name: getattr(program, field.name) for field in fields(EdgeProgram)}
@@ -132,8 +133,14 @@ class StreamTarget(EdgeTarget):
     def obstacles(self, graph: Graph, device: Device) -> list[str]:
         """As of any edge program; and a stream is C."""
         found = super().obstacles(graph, device)
+        if self.precision == "float32":
+            found.append(
+                "--precision float32: a stream is exact in integers only; leave one of the two options out"
+            )
         if runs_onnx(device):
-            found.append(f"{device.name} runs ONNX, which has no state: --stream prints C for microcontrollers")
+            found.append(
+                f"{device.name} runs ONNX, which has no state: --stream prints C for microcontrollers"
+            )
         return found
 
     def emit(self, program: EdgeProgram, job: Job, folder: Path) -> list[Artifact]:
@@ -176,7 +183,9 @@ class StreamTarget(EdgeTarget):
         """What would make a stream fit: fewer columns to keep, or a larger device."""
         made = streamed(program)
         rings = sorted(made.rings.values(), key=lambda r: -r.initial.nbytes * r.columns)
-        largest = [f"{r.tensor.name} ({r.columns} columns, {r.initial.nbytes * r.columns} B)" for r in rings[:3]]
+        largest = [
+            f"{r.tensor.name} ({r.columns} columns, {r.initial.nbytes * r.columns} B)" for r in rings[:3]
+        ]
         return [
             f"keep fewer columns: the largest rings are of {', '.join(largest) or 'no tensor'}; smaller kernels, "
             "dilations or channels there",
@@ -243,11 +252,6 @@ def io_bytes(made: StreamProgram) -> int:
     return sum(made.piece(n).bytes for n in (*made.program.inputs, *made.program.outputs))
 
 
-def flat_program(made: StreamProgram) -> IntegerProgram:
-    """The program whose constants the C stores."""
-    return made.program
-
-
 def certain_misfit(device: EdgeDevice, made: StreamProgram, sources: CSources) -> list[Fit]:
     """The fit by arithmetic where state or weights alone exceed the device: nothing has to run. Else []."""
     fit = static_fit(device, made, sources)
@@ -259,8 +263,11 @@ def certain_misfit(device: EdgeDevice, made: StreamProgram, sources: CSources) -
 def static_fit(device: EdgeDevice, made: StreamProgram, sources: CSources) -> list[Fit]:
     """RAM and flash by arithmetic."""
     ram = state_bytes(made) + sources.plan.arena_bytes + io_bytes(made) + STACK_ALLOWANCE
-    flash = constant_bytes(flat_program(made)) + CODE_ALLOWANCE
-    return [Fit("ram", ram, device.ram_bytes, "B", "modelled"), Fit("flash", flash, device.flash_bytes, "B", "modelled")]
+    flash = constant_bytes(made.program) + CODE_ALLOWANCE
+    return [
+        Fit("ram", ram, device.ram_bytes, "B", "modelled"),
+        Fit("flash", flash, device.flash_bytes, "B", "modelled"),
+    ]
 
 
 def fit_of(
@@ -277,16 +284,27 @@ def fit_of(
 
 
 def cost_of(
-    device: EdgeDevice, made: StreamProgram, emulated: EmulatedStream | None, fit: Sequence[Fit], options: StreamOptions
+    device: EdgeDevice,
+    made: StreamProgram,
+    emulated: EmulatedStream | None,
+    fit: Sequence[Fit],
+    options: StreamOptions,
 ) -> tuple[list[Estimate], dict[str, str], list[str]]:
-    """Cost of a step; instructions a sample and those of the whole program; real-time factor where the rate is known."""
+    """Cost of a step; instructions a sample, and those of the whole program; real-time factor at the given rate."""
     used = {f.limit: f.used for f in fit if f.how == "measured"}
     size = Size(used.get("ram"), used.get("flash"), emulated.stack_bytes if emulated else None)
     duty = options.duty
     if options.rate_hz is not None:
         duty = replace(duty, inferences_per_s=options.rate_hz / made.hop)
-    cost = estimate_cost(device, emulated.instructions if emulated else None, size, duty, implant=options.implant)
-    estimates = [exactly("state_bytes", state_bytes(made), "B", "measured", "sizeof the state struct"), *cost.estimates]
+    cost = estimate_cost(
+        device, emulated.instructions if emulated else None, size, duty, implant=options.implant
+    )
+    estimates = [
+        exactly("state_bytes", state_bytes(made), "B", "measured", "sizeof the state struct"),
+        *cost.estimates,
+    ]
+    whole = "linked ELF, state struct, stack and one hop's buffers"
+    estimates = [replace(e, source=whole) if e.name == "ram_bytes" else e for e in estimates]
     missing = dict(cost.missing)
     estimates += per_sample(device, made, emulated)
     if options.rate_hz is None:
@@ -329,10 +347,11 @@ def real_time(cost: Cost, made: StreamProgram, rate_hz: float) -> Estimate | Non
     steps = rate_hz / made.hop
     source = f"latency_s of a step x {rate_hz:g} samples a second / {made.hop} samples a step"
     return Estimate(
-        "real_time_factor", latency.value * steps, "s/s", latency.low * steps, latency.high * steps, "modelled", source
+        "real_time_factor",
+        latency.value * steps,
+        "s/s",
+        latency.low * steps,
+        latency.high * steps,
+        "modelled",
+        source,
     )
-
-
-def options_from(given: Mapping[str, Any], **more: Any) -> StreamOptions:
-    """Options from what the command line gives."""
-    return StreamOptions(**given, **more)

@@ -195,10 +195,10 @@ def fix(ensemble: Ensemble) -> tuple[Forest, dict[str, Any]]:
     row_float = np.concatenate([weights for _, weights in builder.rows]).astype(np.float32)
     base = ensemble.base if len(ensemble.base) else np.zeros(ensemble.outputs, np.float32)
     columns = np.array(list(builder.columns), np.int32).reshape(-1, 2)
-    splits = np.array(builder.splits, np.int32).reshape(-1, 4)
+    column, key, yes, no = np.array(builder.splits, np.int32).reshape(-1, 4).T.copy()
     forest = Forest(
         np.ascontiguousarray(columns[:, 0]), columns[:, 1].astype(np.uint8),
-        *(np.ascontiguousarray(splits[:, i]) for i in range(4)), np.array(roots, np.int32),
+        column, key, yes, no, np.array(roots, np.int32),
         np.cumsum([0, *(len(outputs) for outputs, _ in builder.rows)]).astype(np.int32),
         np.concatenate([outputs for outputs, _ in builder.rows]).astype(np.int32),
         np.rint(np.ldexp(row_float.astype(np.float64) / share, bits)).astype(np.int32), row_float,

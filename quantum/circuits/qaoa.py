@@ -46,7 +46,7 @@ def warm_circuit(polynomial: Polynomial, thetas: Sequence[float], layers: int) -
 def tilted(qubit: int, theta: float, turn: Angle) -> list[Gate]:
     """exp(-i turn/2 (sin(theta) X + cos(theta) Z))."""
     return [
-        gate("ry", qubit, angles=[theta]), Gate("rz", (qubit,), (turn,)), gate("ry", qubit, angles=[theta])
+        gate("ry", qubit, angles=[-theta]), Gate("rz", (qubit,), (turn,)), gate("ry", qubit, angles=[theta])
     ]  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def independent_set_circuit(inside: Polynomial, feasible: IndependentSets, layer
     """From the empty set |0...0>: cost, then each bit in turn is flipped where none of its rivals is set.
 
     Every state that it reaches is a sum of independent sets (Hadfield et al. 2019, arXiv 1709.03489, section 4.1). The
-    engine's `bit-flip` mixer does the same. A bit with k rivals takes 2^k gates on two qubits.
+    engine's `bit-flip` mixer does the same. A bit with k rivals takes 2^k - 1 gates on two qubits.
     """
     if layers < 1:
         raise InputError(f"{layers} layers: QAOA needs at least 1")
@@ -92,15 +92,16 @@ def independent_set_circuit(inside: Polynomial, feasible: IndependentSets, layer
 
 def guarded_flip(bit: int, rivals: Sequence[int], beta: str) -> list[Gate]:
     """exp(-i beta X) where all rivals are 0: equal turns between cz's in a Gray code's order add up there and cancel
-    elsewhere (uniformly controlled rotations, Mottonen et al. 2004, arXiv quant-ph/0404089)."""
+    elsewhere (uniformly controlled rotations, Mottonen et al. 2004, arXiv quant-ph/0404089).
+
+    Right on independent sets alone: the last cz of the code is left out, as no bit is set beside a rival.
+    """
     steps = 1 << len(rivals)
     turn = Gate("rx", (bit,), (Angle(parameter=beta, scale=2.0 / steps),))
     gates = [turn]
-    for step in range(1, steps + 1 if rivals else 1):
-        changed = (step & -step).bit_length() - 1 if step < steps else len(rivals) - 1
-        gates.append(gate("cz", rivals[changed], bit))
-        if step < steps:
-            gates.append(turn)
+    for step in range(1, steps):
+        changed = (step & -step).bit_length() - 1
+        gates += [gate("cz", rivals[changed], bit), turn]
     return gates
 
 

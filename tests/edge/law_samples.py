@@ -16,7 +16,7 @@ from trine.edge.program import IntegerProgram
 
 
 def drawn(program: IntegerProgram, count: int, seed: int) -> dict[str, Array]:
-    """Random codes over their whole range, three examples constant; whole numbers from -9 to 9 where no code is meant."""
+    """Random codes over their whole range, three examples constant; -9 to 9 where no code is meant."""
     rng = np.random.default_rng(seed)
     inputs = {}
     for name in program.inputs:
@@ -32,7 +32,7 @@ def drawn(program: IntegerProgram, count: int, seed: int) -> dict[str, Array]:
 def ran_in_c(
     programs: Sequence[IntegerProgram], folder: Path, count: int, seed: int, core: str = "cortex-m4f"
 ) -> list[str]:
-    """Compile all programs into one library, run `count` examples of each, assert that C equals NumPy; returns the C."""
+    """Compile all programs into one library and run `count` examples of each: C must equal NumPy; returns the C."""
     named = [replace(program, name=f"law{i}") for i, program in enumerate(programs)]
     texts, files = [], []
     for program in named:

@@ -46,7 +46,7 @@ def _pool(draw: Draw, net: Growing, causal: bool) -> None:
 def _join(draw: Draw, net: Growing, causal: bool) -> None:
     """A branch beside the last layer, joined again: residual, product or concat over channels."""
     start = net.last
-    channels, length = net.shapes[start]
+    channels = net.shapes[start][0]
     kernel = draw(st.integers(1, 3))
     pads = (kernel - 1, 0) if causal else ((kernel - 1) // 2, kernel // 2)
     weight, bias = net.constant(channels, channels, kernel), net.constant(channels)
@@ -56,7 +56,7 @@ def _join(draw: Draw, net: Growing, causal: bool) -> None:
 
 
 def _pointwise(draw: Draw, net: Growing, causal: bool) -> None:
-    channels, length = net.shapes[net.last]
+    channels = net.shapes[net.last][0]
     choice = draw(st.sampled_from(["Relu", "Sigmoid", "Tanh", "scale", "softmax", "rows"]))
     if choice == "scale":
         net.add("Add", (net.last, net.constant(channels, 1)))
@@ -95,7 +95,6 @@ def windows(draw: Draw) -> Graph:
             strides=(1,), dilations=(1,), pads=(0, 0), group=1)  # fmt: skip
     for _ in range(draw(st.integers(0, 4))):
         draw(LAYERS)(draw, net, False)
-    channels, length = net.shapes[net.last]
     head = draw(st.sampled_from(["mean", "rows", "flatten", "attention"]))
     if head == "mean":
         net.add("GlobalAveragePool", (net.last,))

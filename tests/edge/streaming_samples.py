@@ -44,7 +44,9 @@ def assert_sequence(program: IntegerProgram, stream: StreamProgram, inputs: dict
     return compared
 
 
-def assert_windows(program: IntegerProgram, stream: StreamProgram, inputs: dict[str, Int8], hops: int) -> None:
+def assert_windows(
+    program: IntegerProgram, stream: StreamProgram, inputs: dict[str, Int8], hops: int
+) -> None:
     """Every answer is the whole program's answer to that window, zeros before the signal's start."""
     outputs = stream.run(inputs)[0]
     for i in range(hops):
@@ -82,7 +84,11 @@ def networks() -> Iterator[Graph]:
     joined = [first, depthwise, Node("Add", "s", ("a", "f"), ("y",))]
     yield chain("residual", [("x", (2, 120))], joined, w)
     pool = {"kernel_shape": (3,), "strides": (2,), "dilations": (1,), "pads": (0, 0)}
-    pools = [first, Node("MaxPool", "p", ("a",), ("p",), pool), Node("Softmax", "q", ("p",), ("y",), {"axis": 0})]
+    pools = [
+        first,
+        Node("MaxPool", "p", ("a",), ("p",), pool),
+        Node("Softmax", "q", ("p",), ("y",), {"axis": 0}),
+    ]
     yield chain("pooled", [("x", (2, 120))], pools, w)
     rows = [
         first,
@@ -91,7 +97,11 @@ def networks() -> Iterator[Graph]:
     ]
     yield chain("rows", [("x", (2, 120))], rows, {**w, "k": normal(rng, 6, 3)})
     padded = conv("c", "x", "a", "w", "b", pads=(2, 2))
-    mean = [padded, Node("GlobalAveragePool", "g", ("a",), ("g",)), Node("Reshape", "r", ("g",), ("y",), {"shape": (6,)})]
+    mean = [
+        padded,
+        Node("GlobalAveragePool", "g", ("a",), ("g",)),
+        Node("Reshape", "r", ("g",), ("y",), {"shape": (6,)}),
+    ]
     yield chain("mean", [("x", (2, 50))], mean, w)
     flat = [
         padded,
@@ -99,7 +109,9 @@ def networks() -> Iterator[Graph]:
         Node("Concat", "j", ("r", "rr"), ("j",), {"axis": 0}),
         Node("Gemm", "g", ("j", "k", "l"), ("y",)),
     ]
-    yield chain("flat", [("x", (2, 50)), ("rr", (4,))], flat, {**w, "k": normal(rng, 5, 304), "l": normal(rng, 5)})
+    yield chain(
+        "flat", [("x", (2, 50)), ("rr", (4,))], flat, {**w, "k": normal(rng, 5, 304), "l": normal(rng, 5)}
+    )
     attention = [
         padded,
         Node("Transpose", "t", ("a",), ("t",), {"perm": (1, 0)}),

@@ -1,6 +1,6 @@
 """The sleep spindle detector of a real scalp EEG: read, simplified, quantised, compiled; the same five spindles.
 
-One recording of 30 s is all there is: the ranges are its own, least and greatest value, and the answers are judged on it.
+One recording of 30 s is all there is: the ranges are its own least and greatest values, and it is judged by it.
 """
 
 from __future__ import annotations

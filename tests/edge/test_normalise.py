@@ -75,7 +75,7 @@ def test_any_normalisation_in_c_equals_numpy(
 
 
 def test_it_is_the_rounded_real_rule_but_next_to_ties() -> None:
-    """400 layers of 40 examples against float64: at most one step apart, and only where the value lies next to a tie."""
+    """400 layers of 40 examples against float64: at most one step apart, and only next to a tie."""
     differing, values, rng = 0, 0, np.random.default_rng(0)
     for number in range(400):
         op = ("LayerNormalization", "RMSNormalization")[number % 2]

@@ -16,7 +16,7 @@ from trine.edge.quantize.bias import correct_biases, mean_errors, with_biases
 from trine.edge.quantize.choose import choose_ranges, choose_weight_clips
 from trine.edge.quantize.equalize import equalize, in_view, out_ranges, pairs
 from trine.edge.quantize.histogram import extremes, histograms
-from trine.edge.quantize.layers import least_error_clip, rounded_weight, weighted
+from trine.edge.quantize.layers import least_error_clip, rounded_weight, rounded_weights, weighted
 from trine.edge.quantize.ranges import METHODS
 from trine.edge.quantize.replay import Reference, noise_ratio, output_noise, scored
 
@@ -102,7 +102,7 @@ def test_bias_correction_reduces_the_mean_error(make: Callable[[int], Graph]) ->
     x = normal(graph, 400).data
     exact = graph.run(x)
     lowered = program(graph, x)
-    corrected = correct_biases(Reference.of(graph, x), lowered.program, {})
+    corrected = correct_biases(Reference.of(graph, x), lowered.program, rounded_weights(graph, {}))
     again = lower(corrected, min_max(graph, x)).program
     before = mean_errors(exact, lowered.program.run_float(x))
     assert mean_errors(exact, again.run_float(x)) < 0.5 * before

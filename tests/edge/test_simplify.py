@@ -92,7 +92,8 @@ def test_swish_and_tanh_gelu_are_found() -> None:
     nodes = [
         Node("Pow", "p", ("x", "three"), ("a",)), Node("Mul", "q", ("a", "c"), ("b",)),
         Node("Add", "r", ("x", "b"), ("d",)), Node("Mul", "s", ("d", "k"), ("e",)), Node("Tanh", "t", ("e",), ("f",)),
-        Node("Add", "u", ("f", "one"), ("g",)), Node("Mul", "v", ("x", "h"), ("i",)), Node("Mul", "w", ("i", "g"), ("y",)),
+        Node("Add", "u", ("f", "one"), ("g",)), Node("Mul", "v", ("x", "h"), ("i",)),
+        Node("Mul", "w", ("i", "g"), ("y",)),
     ]  # fmt: skip
     graph = chain("tanh", [("x", (4,))], nodes, cubed)
     simpler = simplify(graph)

@@ -135,9 +135,11 @@ def test_a_step_on_the_core_is_exact_and_costs_a_twentieth() -> None:
     assert sum(found.by_layer.values()) <= found.instructions
 
 
-@pytest.mark.skipif(not (DATA / "mitbih").is_dir(), reason="needs the mitbih beats in the folder that TRINE_DATA names")
+@pytest.mark.skipif(
+    not (DATA / "mitbih").is_dir(), reason="needs the mitbih beats in the folder that TRINE_DATA names"
+)
 def test_the_ecg_network_over_thousands_of_samples(tmp_path: Path) -> None:
-    """Real beats one behind the other: every window, on this machine and on the core; a new sample costs a twentieth."""
+    """Real beats one behind the other: every window, on this machine and on the core; a sample costs a twentieth."""
     from trine.compilers import datasets
     from trine.edge.quantize import quantize
 
@@ -187,8 +189,17 @@ def test_layers_that_need_all_of_time_are_named() -> None:
         Node("Transpose", "t", ("a",), ("t",), {"perm": (1, 0)}),
         Node("MatMul", "scores", ("t", "a"), ("y",)),
     ]
-    assert "layer scores (matmul): it multiplies all of time with all of time" in refusal(chain("m", inputs, attention, w))
-    pool = {"kernel_shape": (3,), "strides": (1,), "dilations": (1,), "pads": (2, 0), "count_include_pad": 0, "uncounted": (0,)}
+    assert "layer scores (matmul): it multiplies all of time with all of time" in refusal(
+        chain("m", inputs, attention, w)
+    )
+    pool = {
+        "kernel_shape": (3,),
+        "strides": (1,),
+        "dilations": (1,),
+        "pads": (2, 0),
+        "count_include_pad": 0,
+        "uncounted": (0,),
+    }
     early = [Node("AveragePool", "p", ("x",), ("y",), pool)]
     assert "layer p (mean): its first windows hold fewer values" in refusal(chain("p", inputs, early))
 

@@ -25,7 +25,9 @@ CHOICES: dict[str, dict[str, object]] = {
 }
 
 
-def network(op: str, answer: bool, pads: tuple[int, int] = (2, 0), stride: int = 2, direction: int = 0) -> Graph:
+def network(
+    op: str, answer: bool, pads: tuple[int, int] = (2, 0), stride: int = 2, direction: int = 0
+) -> Graph:
     """A convolution, a recurrent layer, and where `answer` a dense layer on its last state."""
     rng = np.random.default_rng(len(op))
     size = GATES[op] * HIDDEN

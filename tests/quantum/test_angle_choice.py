@@ -302,7 +302,7 @@ def test_independent_sets_on_the_command_line(tmp_path: Path) -> None:
         "compile", tmp_path / "star.json", "--device", DEVICE, "-o", tmp_path / "s", "--mixer", "flip"
     )
     assert answer.code == 2
-    assert "bit 0 conflicts with 10 others, and its flip would take 1,024 gates" in answer.err
+    assert "bit 0 conflicts with 10 others, and its flip would take 1,023 gates" in answer.err
 
 
 def test_gradient_of_exchanges_in_order() -> None:
