@@ -35,7 +35,12 @@ from trine.edge.streaming.state import state_bytes, to_bytes
 from trine.edge.streaming.target import io_bytes as hop_bytes
 
 CORE = "cortex-m4f"
-RATES = {"ecg": 180, "gru": 180, "causal gru": 180, "causal": 250}  # samples a second, of the signals they are for
+RATES = {
+    "ecg": 180,
+    "gru": 180,
+    "causal gru": 180,
+    "causal": 250,
+}  # samples a second, of the signals they are for
 HOPS = {"ecg": (8, 16, 32), "gru": (4,), "causal gru": (4,), "causal": (1, 4, 16)}
 
 

@@ -1,4 +1,4 @@
-"""MatMul, Softmax, MatMul become one `Attention`: the scores of one row are then all that must be held at once."""
+"""MatMul, Softmax, MatMul become one `RowAttention`: the scores of one row are then all that must be held at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trine.compilers.graph import Graph, Node
 
 
 def fuse_attention(graph: Graph) -> Graph:
-    """Every softmax(scale * a b) v of activations as an Attention; the same function."""
+    """Every softmax(scale * a b) v of activations as a RowAttention; the same function."""
     for node in graph.nodes:
         if node.op == "Softmax":
             graph = _fused(graph, node)
@@ -59,7 +59,7 @@ def _fused(graph: Graph, softmax: Node) -> Graph:
     dropped.append(product)
     names = {node.name for node in dropped}
     gone = {name for node in dropped for name in node.outputs} - set(last.outputs)
-    made = Node("Attention", last.name, inputs, last.outputs, {"scale": scale})
+    made = Node("RowAttention", last.name, inputs, last.outputs, {"scale": scale})
     nodes = tuple(
         made if n.name == last.name else n for n in graph.nodes if n.name == last.name or n.name not in names
     )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from trine.compilers.graph import Array
+from trine.compilers.state_space import recognised
 
 LARGEST_UNROLLED = (
     20_000  # nodes of the whole network afterwards; a file of a few bytes could ask for any number
@@ -26,7 +27,7 @@ class _Refused(Exception):
 
 
 def unrolled(ir: Any) -> Any:
-    """An `onnx_ir.Model` without the loops that can be unrolled, its shapes inferred before; itself where it has none."""
+    """An `onnx_ir.Model` without the loops that can be unrolled; shapes must be inferred already."""
     import onnx_ir
 
     if not any(_is_loop(node) for node in ir.graph):
@@ -51,10 +52,16 @@ def _unroll_once(model: Any) -> bool:
     if not any(_is_loop(node) for node in graph.node):
         return False
     known = _Known.of(graph)
+    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     kept: list[Any] = []
     for index, node in enumerate(graph.node):
         if not _is_loop(node):
             kept.append(node)
+            continue
+        known_form = recognised(node, known.constants, known.shapes, read) if node.op_type == "Scan" else None
+        if known_form is not None:
+            kept.append(known_form.node)
+            graph.initializer.extend(known_form.constants)
             continue
         room = LARGEST_UNROLLED - len(kept) - (len(graph.node) - index)
         try:
@@ -133,6 +140,10 @@ class _Unrolled:
         """Scan-11: states and slices in, states and slices out."""
         body, count = self.attribute("body"), int(self.attribute("num_scan_inputs"))
         states, scanned = list(self.node.input[:-count]), list(self.node.input[-count:])
+        if len(self.node.input) != len(body.input) or "" in self.node.input:
+            raise _Refused(
+                "it is written as opset 8 has it, with sequence lengths; export it with a newer opset"
+            )
         slices = len(body.output) - len(states)
         axes = list(self.attribute("scan_input_axes", [0] * count))
         backwards = list(self.attribute("scan_input_directions", [0] * count))

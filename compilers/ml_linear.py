@@ -65,7 +65,11 @@ def expand(model: Any) -> None:
         expansion = Expansion(model, node, opset)
         try:
             replaced = rule is not None and node.input and node.output and rule(expansion)
-        except (TypeError, ValueError, AttributeError):  # attributes of other types, which the schema check names
+        except (
+            TypeError,
+            ValueError,
+            AttributeError,
+        ):  # attributes of other types, which the schema check names
             replaced = False
         if not replaced:
             nodes.append(node)

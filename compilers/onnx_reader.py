@@ -17,6 +17,7 @@ from trine.compilers.onnx_loader import load_onnx
 from trine.compilers.onnx_normaliser import normalise
 from trine.compilers.onnx_types import type_problem
 from trine.compilers.operators import Operator, SourceNode, Unsupported, operators
+from trine.compilers.state_space import fuse_softplus
 from trine.devices.errors import InputError
 
 LARGEST_TENSOR = (
@@ -75,7 +76,7 @@ def lower(model: Any, name: str, batch: Mapping[str, int] | int | None = 0) -> G
         lowering.take(node, index)
     outputs = tuple(value.name for value in ir.graph.outputs)
     lowering.refuse()
-    graph = fuse_attention(fuse_experts(lowering.graph(inputs, outputs)))
+    graph = fuse_softplus(fuse_attention(fuse_experts(lowering.graph(inputs, outputs))))
     graph.check()
     return graph
 

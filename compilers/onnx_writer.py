@@ -44,16 +44,6 @@ def _average_pool(node: Node, opset: int) -> Spelling:
     return list(node.inputs), attributes, {}
 
 
-def _reduce_mean(node: Node, opset: int) -> Spelling:
-    axes = [axis + 1 for axis in node.attributes["axes"]]
-    keep = {"keepdims": node.attributes["keepdims"]}
-    return (
-        _with(node, keep, axes=np.array(axes, np.int64))
-        if opset >= 18
-        else (list(node.inputs), keep | {"axes": axes}, {})
-    )
-
-
 def _axis(node: Node, opset: int) -> Spelling:
     return list(node.inputs), {"axis": node.attributes["axis"] + 1}, {}
 
@@ -75,7 +65,6 @@ SPELLINGS: Mapping[str, Callable[[Node, int], Spelling]] = {
     "Clip": _clip,
     "Concat": _axis,
     "Gemm": _gemm,
-    "ReduceMean": _reduce_mean,
     "Reshape": _reshape,
     "Softmax": _axis,
     "Transpose": _transpose,

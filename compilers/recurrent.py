@@ -171,22 +171,20 @@ def over_time(
 
 def recurrent_shapes(node: Node, inputs: Sequence[Shape], states: int) -> list[Shape]:
     """Shapes of y, y_h (, y_c (, cells))."""
-    axis, width = (
-        node.attributes["batch_axis"],
-        (len(node.attributes["directions"]), node.attributes["hidden"]),
-    )
-    if axis == -1:
-        sequence, last = (inputs[X][0], *width), width
-    elif axis == 0:
-        sequence, last = (*inputs[X][:2], *width), (inputs[X][0], *width)
-    else:
-        sequence, last = (inputs[X][0], width[0], inputs[X][1], width[1]), (width[0], inputs[X][1], width[1])
+    axis, x = node.attributes["batch_axis"], inputs[X]
+    directions, hidden = len(node.attributes["directions"]), int(node.attributes["hidden"])
+    sequence: Shape = (x[0], directions, hidden)
+    last: Shape = (directions, hidden)
+    if axis == 0:
+        sequence, last = (*x[:2], directions, hidden), (x[0], directions, hidden)
+    elif axis == 1:
+        sequence, last = (x[0], directions, x[1], hidden), (directions, x[1], hidden)
     return [sequence, *[last] * states, *[sequence] * (states - 1)][: len(node.outputs)]
 
 
 def recurrent_macs(node: Node, inputs: Sequence[Shape], gates: int) -> int:
     """Products of one example: every gate of every time reads the inputs and the state."""
-    hidden, count = node.attributes["hidden"], int(np.prod(inputs[X][:-1]))
+    hidden, count = int(node.attributes["hidden"]), int(np.prod(inputs[X][:-1]))
     return count * len(node.attributes["directions"]) * gates * hidden * (inputs[X][-1] + hidden)
 
 
@@ -197,7 +195,7 @@ def watched(graph: Graph) -> Graph:
     nodes, tensors = [], dict(graph.tensors)
     for node in graph.nodes:
         if node.op in ("LSTM", "GRU", "RNN"):
-            cells = (f"{node.name}.cells",) if node.op == "LSTM" else ()
+            cells = (f"{node.name}.cells",) if node.op == "LSTM" and len(node.outputs) == 3 else ()
             named = (node.outputs[0] or f"{node.name}.states", *node.outputs[1:], *cells)
             node = replace(node, outputs=named)
             shapes = operators()[node.op].shapes(node, [graph.shape(name) for name in node.inputs])

@@ -102,7 +102,8 @@ def read_program(head: Mapping[str, Any], arrays: Mapping[str, Array]) -> Intege
             return tuple(rich(item) for item in value)
         if isinstance(value, str) and value not in words:
             raise ValueError(f"unknown word {value!r}")
-        return np.float32(value) if isinstance(value, float) else value
+        # What float32 holds was one; an operator's own attribute (0.1, say) need not be.
+        return np.float32(value) if isinstance(value, float) and float(np.float32(value)) == value else value
 
     steps = tuple(
         Step(

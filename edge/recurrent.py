@@ -50,7 +50,7 @@ def looked_up(table: NDArray[np.int16], offset: int, x: Array) -> NDArray[np.int
     at, rest = size >> 7, size & 127
     low, high = table[at].astype(np.int64), table[at + 1].astype(np.int64)
     y = low + (((high - low) * rest + 64) >> 7)
-    return np.where(x < 0, offset - y, y)
+    return np.asarray(np.where(x < 0, offset - y, y), np.int64)
 
 
 def saturated(x: Array, bound: int = 32767) -> NDArray[np.int64]:

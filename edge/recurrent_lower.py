@@ -115,7 +115,7 @@ def range_of(
 def state_range(lowering: Lowering, node: Node) -> tuple[float, float]:
     """Range of the int8 state: what y was observed to be, and what it starts from."""
     low, high = range_of(lowering, node, 0, (-1.0, 1.0))
-    name = node.inputs[INITIAL_H] if INITIAL_H < len(node.inputs) else ""
+    name = node.inputs[INITIAL_H] if len(node.inputs) > INITIAL_H else ""
     start = lowering.graph.constants.get(name)
     if start is not None:
         return min(low, float(start.min())), max(high, float(start.max()))

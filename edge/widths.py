@@ -84,5 +84,5 @@ def check_energy(cost: Cost, limits: Limits) -> None:
         raise InputError(f"--max-energy-per-inference: {cost.missing.get('energy_j', 'energy is not known')}")
     if energy.value > limits.energy_j:
         raise AnswerIsNo(
-            f"one inference takes {energy.value * 1e6:,.1f} uJ, {limits.energy_j * 1e6:,.1f} uJ are allowed"
+            f"one inference takes {energy.value * 1e6:,.4g} uJ, {limits.energy_j * 1e6:,.4g} uJ are allowed"
         )

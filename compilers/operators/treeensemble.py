@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from trine.compilers.graph import Node
-from trine.compilers.ml_attributes import build, features_of
+from trine.compilers.ml_attributes import features_of
+from trine.compilers.ml_ensembles import build
 from trine.compilers.ml_models import AGGREGATES, LEAF, MODES, TRANSFORMS
 from trine.compilers.operators import Operator, SourceNode, Unsupported
 from trine.compilers.operators.treeensembleregressor import run, shapes

@@ -8,9 +8,11 @@ one: their index is the label then.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from trine.compilers.graph import Array, Node, Shape
-from trine.compilers.ml_attributes import CLASSIFIER, build, ensemble_of, features_of, plain, spelled, stump
+from trine.compilers.ml_attributes import CLASSIFIER, features_of, plain, spelled, stump
+from trine.compilers.ml_ensembles import build, ensemble_of
 from trine.compilers.operators import Case, Operator, SourceNode, Spelled
 
 
@@ -37,7 +39,7 @@ def spell(node: Node, opset: int) -> list[Spelled]:
     return [Spelled(node.op, node.inputs, node.outputs, spelled(node), domain="ai.onnx.ml")]
 
 
-def _case(name: str, classes: int, **changed: object) -> Case:
+def _case(name: str, classes: int, **changed: Any) -> Case:
     attributes = stump("class", classes, seed=sum(map(ord, name)), **changed)
     return Case(name, ((3,),), attributes, outputs=2)
 

@@ -7,9 +7,11 @@ Normal form: inputs (x), x of shape (features,); attributes as in ONNX, words as
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from trine.compilers.graph import Array, Node, Shape
-from trine.compilers.ml_attributes import REGRESSOR, build, ensemble_of, features_of, plain, spelled, stump
+from trine.compilers.ml_attributes import REGRESSOR, features_of, plain, spelled, stump
+from trine.compilers.ml_ensembles import build, ensemble_of
 from trine.compilers.operators import Case, Operator, SourceNode, Spelled
 
 
@@ -36,7 +38,7 @@ def spell(node: Node, opset: int) -> list[Spelled]:
     return [Spelled(node.op, node.inputs, node.outputs, spelled(node), domain="ai.onnx.ml")]
 
 
-def _case(name: str, **changed: object) -> Case:
+def _case(name: str, **changed: Any) -> Case:
     return Case(name, ((3,),), stump("target", 2, seed=sum(map(ord, name)), **changed))
 
 

@@ -27,7 +27,7 @@ from trine.edge.running import Compiler, emulation_missing
 DEFAULT_DROP = 0.5  # points, where `mixed` is asked for and nothing is limited
 MEASURED = 12  # choices that are compiled to see whether they fit, at most
 SCORED = 4096
-UNITS = {"ram_bytes": "B", "flash_bytes": "B", "energy_j": "J"}
+NAMES = {"ram_bytes": "RAM", "flash_bytes": "flash", "energy_j": "energy"}
 Choice = tuple[Alternative, ...]
 
 
@@ -216,7 +216,7 @@ class Search:
                 continue
             over = f"over by {amount(least - most, name)}" if least > most else "alone it could be met"
             lines.append(
-                f"{name.rsplit('_', 1)[0]}: {amount(most, name)} allowed, at least {amount(least, name)} needed"
+                f"{NAMES[name]}: {amount(most, name)} allowed, at least {amount(least, name)} needed"
                 f"{' whatever the others' if alone else ''}, {over}; there {summary(point)}"
             )
         listed = "\n  ".join(lines) or "the limits can only be met one at a time"
@@ -230,19 +230,19 @@ def over(used: Measured, limits: Mapping[str, float]) -> list[str]:
 
 def amount(value: float, name: str) -> str:
     """A number of a limit with its unit."""
-    return f"{value:,.0f} B" if UNITS[name] == "B" else f"{value * 1e6:,.1f} uJ"
+    return f"{value * 1e6:,.4g} uJ" if name == "energy_j" else f"{value:,.0f} B"
 
 
 def shown(limits: Mapping[str, float]) -> str:
     """Limits in words."""
-    return ", ".join(f"{name.rsplit('_', 1)[0]} {amount(most, name)}" for name, most in limits.items())
+    return ", ".join(f"{NAMES[name]} {amount(most, name)}" for name, most in limits.items())
 
 
 def summary(point: Point) -> str:
     """What a compiled choice is like."""
     m = point.measured
     parts = [f"flash {m.flash_bytes:,} B", f"RAM {m.ram_bytes:,} B"]
-    parts += [f"energy {m.energy_j * 1e6:,.1f} uJ"] if m.energy_j is not None else []
+    parts += [f"energy {m.energy_j * 1e6:,.4g} uJ"] if m.energy_j is not None else []
     parts += [f"{point.quantized.sqnr_db:.1f} dB to float"]
     parts += [f"accuracy {-point.drop:+.2f} points"] if point.drop is not None else []
     return ", ".join(parts)

@@ -21,7 +21,7 @@ def show_budget(budget: Mapping[str, Any]) -> None:
             "chosen" if point["chosen"] else "",
             f"{point['flash_bytes']:,} B",
             f"{point['ram_bytes']:,} B",
-            "-" if energy is None else f"{energy * 1e6:,.1f} uJ",
+            "-" if energy is None else f"{energy * 1e6:,.4g} uJ",
             f"{-point['weights_sqnr_db']:.1f} dB",
             " ".join(map(str, point["bits"])),
         )
@@ -36,7 +36,7 @@ def chosen_text(chosen: Mapping[str, Any]) -> str:
     """What the compiled choice takes and loses."""
     parts = [f"flash {chosen['flash_bytes']:,} B", f"RAM {chosen['ram_bytes']:,} B"]
     if chosen["energy_j"] is not None:
-        parts.append(f"energy {chosen['energy_j'] * 1e6:,.1f} uJ")
+        parts.append(f"energy {chosen['energy_j'] * 1e6:,.4g} uJ")
     parts.append(f"{chosen['sqnr_db']:.1f} dB to the float outputs")
     if chosen["accuracy_drop"] is not None:
         parts.append(f"accuracy {-chosen['accuracy_drop']:+.2f} points on the calibration examples")

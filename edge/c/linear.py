@@ -8,7 +8,7 @@ import numpy as np
 
 from trine.compilers.graph import Array
 from trine.edge.c.packing import pack, padded
-from trine.edge.c.schedule import PORTABLE, Schedule
+from trine.edge.c.schedule import Schedule
 from trine.edge.lowbit import bits_of
 from trine.edge.program import IntegerProgram, Step
 
@@ -200,10 +200,9 @@ def dense_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> in
     row, several = padded(length, bits), program.tensors[step.inputs[0]].size > length
     if bits == 8:
         return rows_of_scratch(schedule, 8) * row if several else 0 if length == row else row
-    # The C of a wide schedule unpacks rows too where a machine has no such instructions.
     room = (
-        4 if several and schedule.wide else rows_of_scratch(PORTABLE if schedule.wide else schedule, bits) - 2
-    )
+        rows_of_scratch(schedule, bits) - 2 if several else 2
+    )  # without DSP instructions a wide layer unpacks rows
     return (room + (0 if length == row else 2)) * row
 
 

@@ -19,7 +19,8 @@ from trine.edge.requantize import Requantizer
 
 KERNEL_ORDER = (
     "common", "copy", "tflite", "linear", "packed", "conv", "packed_conv", "conv_transpose", "depthwise", "pool",
-    "elementwise", "sums", "power", "log_sum", "softmax", "attention", "normalise", "indices", "recurrent", "trees",
+    "elementwise", "sums", "power", "log_sum", "softmax", "attention", "normalise", "indices", "recurrent",
+    "state_space", "trees",
     "float_math", "float_linear", "float_normalise", "float_transposed", "float_recurrent",
 )  # fmt: skip
 C_TYPES = {

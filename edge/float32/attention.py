@@ -49,4 +49,4 @@ def attention(layer: LayerWriter, step: Step) -> None:
         layer.line(line)
 
 
-FLOAT32: dict[str, Write] = {"Attention": attention}
+FLOAT32: dict[str, Write] = {"RowAttention": attention}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trine.compilers.ml_attributes import ensemble_of
+from trine.compilers.ml_ensembles import ensemble_of
 from trine.edge.float32 import node_of
 from trine.edge.program import Step
 from trine.edge.trees.choice import choose
-from trine.edge.trees.fixed import fix
+from trine.edge.trees.fixing import fix
 from trine.edge.trees.print_c import trees_layer
 
 if TYPE_CHECKING:

@@ -83,7 +83,7 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Array:
 
 def qdq(writer: QdqWriter, step: Step) -> None:
     node = Node(
-        "Attention", step.name, step.inputs, (f"{step.name}_real",), {"scale": step.attributes["scale"]}
+        "RowAttention", step.name, step.inputs, (f"{step.name}_real",), {"scale": step.attributes["scale"]}
     )
     writer.spell(step, spelled(node, OPSET))
     writer.output(step, f"{step.name}_real")
@@ -91,7 +91,7 @@ def qdq(writer: QdqWriter, step: Step) -> None:
 
 KERNEL = Kernel(
     "attention",
-    ("Attention",),
+    ("RowAttention",),
     lower,
     run,
     qdq,

@@ -69,7 +69,7 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     else:
         real = (most - program.tensors[step.inputs[0]].zero_point) * a["a"] + log
     q = ((real * a["m"] + (1 << (a["shift"] - 1))) >> a["shift"]) + y.zero_point
-    return np.clip(q, QMIN, QMAX).astype(np.int8).reshape(len(x), *y.shape)
+    return np.asarray(np.clip(q, QMIN, QMAX), np.int8).reshape(len(x), *y.shape)
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:

@@ -98,11 +98,22 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Array:
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:
+    if step.attributes["of"].get("mode") == "wrap":
+        writer.output(step, by_places(writer, step))  # a Pad that ONNX has from opset 19 on only
+        return
     real = f"{step.output}_real"
     constants = {name: value for name, value in step.constants.items() if name != "table"}
     node = replace(node_of(step), outputs=(real,))
     writer.spell(replace(step, output=real, constants=constants), spelled(node, OPSET))
     writer.output(step, writer.value(real))
+
+
+def by_places(writer: QdqWriter, step: Step) -> str:
+    """A move that fills nothing in, as a Gather of places."""
+    x, y = (writer.program.tensors[name] for name in (step.inputs[0], step.output))
+    row = writer.node("Reshape", [writer.value(x.name), writer.shape([-1, x.size])])
+    picked = writer.node("Gather", [row, writer.constant(origins_of(x, step).ravel())], axis=1)
+    return writer.node("Reshape", [picked, writer.shape([-1, *y.shape])])
 
 
 def write_c(layer: LayerWriter, step: Step) -> None:

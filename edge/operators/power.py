@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trine.compilers.graph import Node
+from trine.compilers.graph import Array, Node
 from trine.compilers.operators.pow import power
 from trine.devices.errors import InputError
 from trine.edge.lower import IN_FLOAT, TIE_MARGINS, Lowering, clear_of_ties
@@ -63,7 +63,8 @@ def parities(y: QuantizedTensor) -> NDArray[np.uint8]:
 
 def limits_of(output: QuantizedTensor) -> NDArray[np.int64]:
     """The least exponent of two with which each magnitude from 1 to 255 is reached."""
-    return np.ceil((np.log2(LEVELS - 0.5) + np.log2(float(output.scale))) * 2.0**BITS).astype(np.int64)
+    real = (np.log2(LEVELS - 0.5) + np.log2(float(output.scale))) * 2.0**BITS
+    return np.asarray(np.ceil(real), np.int64)
 
 
 def power_rule(
@@ -100,14 +101,11 @@ def lower(lowering: Lowering, node: Node) -> Step:
             wanted = np.rint(exact / output.scale) + output.zero_point
             real = exact.astype(np.float64) / float(output.scale)
         equal = np.array_equal(np.clip(found, QMIN, QMAX), np.clip(wanted, QMIN, QMAX))
-        return (
-            limits
-            if margin == IN_FLOAT or (equal and clear_of_ties(real[np.isfinite(real)], margin))
-            else None
-        )
+        exact_here = equal and clear_of_ties(real[np.isfinite(real)], margin)
+        return limits if margin == IN_FLOAT or exact_here else None
 
     limits, output = lowering.nudge_output(node, make, (*TIE_MARGINS, IN_FLOAT))
-    constants = {"logs": logs, "parity": parity, "limits": limits}
+    constants: dict[str, Array] = {"logs": logs, "parity": parity, "limits": limits}
     attributes = {**slots_of(lowering, node), "zeros": (x.zero_point, y.zero_point)}
     return Step("power", node.name, activations(lowering, node), output.name, constants, attributes)
 

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from trine.compilers.graph import Array, Node
-from trine.compilers.ml_attributes import ensemble_of
+from trine.compilers.ml_ensembles import ensemble_of
 from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
 from trine.edge.program import IntegerProgram, Step
 from trine.edge.qdq import QdqWriter
 from trine.edge.trees.choice import PUTS, choose
-from trine.edge.trees.fixed import fix, forest_of
+from trine.edge.trees.fixed import forest_of
 from trine.edge.trees.fixed import run as run_forest
+from trine.edge.trees.fixing import fix
 from trine.edge.trees.print_c import trees_layer
 from trine.edge.trees.print_onnx import trees_onnx
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Array, Graph
 from trine.compilers.recurrent import watched
+from trine.compilers.state_space import watched_states
 from trine.devices.errors import InputError
 from trine.edge.lowbit import WeightBits
 from trine.edge.lower import Lowered, lower, observed
@@ -89,6 +90,7 @@ class Quantized:
     scores_db: float
     sqnr_db: float
     notes: tuple[str, ...]
+    plan: Plan | None = None  # what the program was lowered from, to train on from there
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the program and the graph, as plain values."""
@@ -173,7 +175,7 @@ def quantize(
     """
     bits = {name: width for name, width in (weight_bits or EIGHT).items() if width != 8}
     report = progress or silent
-    graph = watched(graph)
+    graph = watched_states(watched(graph))
     names = observed(graph)
     found = extremes(graph, names, examples, batch, report)
     close = affordable(graph, len(names) * len(METHODS), CLOSE_LOOK, BUDGET_MACS)
@@ -210,6 +212,7 @@ def quantize(
         graph=replace(trials.plan.graph, outputs=graph.outputs),
         scores_db=decibels(trials.noise),
         sqnr_db=decibels(output_noise(in_batches(graph.run, held), in_batches(program.run_float, held))),
+        plan=trials.plan,
         notes=_notes(examples.count, size_of(derive), size_of(held), size_of(many) if bits else 0),
     )
 

@@ -64,7 +64,9 @@ def test_a_table_of_embeddings_is_gathered_from(tmp_path: Path) -> None:
     graph = read(tmp_path, built)
     indices = np.array([[0, 5, 3, -1, -6], [1, 1, 2, 4, 0]], np.int64)
     assert np.array_equal(graph.run({"i": indices})["y"], in_onnxruntime(built, {"i": indices})[0])
-    assert np.array_equal(graph.run({"i": indices + 9})["y"][0, 0], table[5])  # beyond the table: its last row
+    assert np.array_equal(
+        graph.run({"i": indices + 9})["y"][0, 0], table[5]
+    )  # beyond the table: its last row
 
 
 def test_a_transposed_batch_axis_is_followed(tmp_path: Path) -> None:

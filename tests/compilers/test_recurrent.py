@@ -86,7 +86,7 @@ def test_two_directions_are_both_alone_side_by_side(op: str) -> None:
 
 def test_watched_names_the_states_and_changes_no_value() -> None:
     graph = case_graph("LSTM", case_of("LSTM", (5, 3, 4), (0,)))
-    seen = watched(graph)
+    seen = watched(watched(graph))
     seen.check()
     (node,) = seen.nodes
     values = dict(zip(node.outputs, next(iter(seen.trace(draw(graph, 2))))[1], strict=True))

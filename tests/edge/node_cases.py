@@ -1,11 +1,12 @@
 """ONNX's node tests, one operator each, run through the float32 C.
 
-`python tests/edge/node_cases.py` prints, for each operator, the cases passed of the cases there are, and why the others
-are refused. All cases of an operator are one shared library, so that a compiler starts once for each operator.
+`python tests/edge/node_cases.py` prints the table of docs/operators.md: for each operator the cases passed of the cases
+there are, and why the others are refused.
 """
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from trine.devices.errors import InputError
 from trine.edge.c.emit import emit_c
 from trine.edge.emulate.host import HostCompiler, HostMachine
 from trine.edge.float32 import float_program, writers
+from trine.edge.operators import kernel_of
 from trine.edge.parity import as_bytes, entry_of
 
 # Operators whose first axis is the batch by definition: read with one, the others whole.
@@ -72,7 +74,10 @@ def node_cases() -> Mapping[str, Mapping[str, NodeCase]]:
             continue
         names = [[value.name for value in values] for values in (model.graph.input, model.graph.output)]
         sets = tuple(
-            (dict(zip(names[0], arrays(given), strict=False)), dict(zip(names[1], arrays(wanted), strict=False)))
+            (
+                dict(zip(names[0], arrays(given), strict=False)),
+                dict(zip(names[1], arrays(wanted), strict=False)),
+            )
             for given, wanted in test.data_sets
         )
         found.setdefault(ops[0], {})[test.name] = NodeCase(test.name, model, sets)
@@ -163,7 +168,7 @@ def compare(
         place = Path(folder)
         (place / "case.h").write_text(sources.header)
         (place / "case.c").write_text(sources.source)
-        with HostMachine(place, entry_of(program, sources.name), HostCompiler("-O1")) as machine:
+        with HostMachine(place, entry_of(program, sources.name), HostCompiler("-O0")) as machine:
             found = machine.run([as_bytes(inputs[name]) for name in program.inputs])
     for name, raw in zip(program.outputs, found, strict=True):
         tensor, right = program.tensors[name], examples_first(wanted[name], places[name])
@@ -184,17 +189,29 @@ def tried(case: NodeCase) -> Outcome:
         return Outcome("failed", f"{type(error).__name__}: {str(error)[:100]}")
 
 
-def table() -> str:
-    """Cases passed of cases there are, for each operator, and the reasons of refusals."""
-    lines, passed, total = [], 0, 0
-    for operator, cases in sorted(node_cases().items()):
-        outcomes = [tried(case) for case in cases.values()]
-        good = sum(outcome.verdict == "passed" for outcome in outcomes)
-        reasons = sorted({f"{o.verdict}: {o.reason}" for o in outcomes if o.verdict != "passed"})
-        lines.append(f"{operator:24s} {good:3d} of {len(cases):3d}  {'; '.join(reasons)[:150]}")
-        passed, total = passed + good, total + len(cases)
-    return "\n".join([*lines, f"{passed} of {total} node tests of {len(node_cases())} operators"])
+def row(operator: str, outcomes: Sequence[Outcome]) -> str:
+    """The operator's row of docs/operators.md."""
+    good = sum(outcome.verdict == "passed" for outcome in outcomes)
+    reasons = dict.fromkeys(plain(o.reason) for o in outcomes if o.verdict != "passed")
+    integer = kernel_of()[operator].name if operator in kernel_of() else "-"
+    return f"| {operator} | {integer} | {good} | {len(outcomes)} | {'; '.join(sorted(reasons))} |"
+
+
+def plain(reason: str) -> str:
+    """Why a case is refused, without the names of that case."""
+    return re.sub(r"^(node|test)_?[\w ]*(\(\w+\))?: |[|]", "", reason).strip()[:160]
+
+
+def page() -> str:
+    """The table of docs/operators.md, between its markers."""
+    rows, passed, total = [], 0, 0
+    for operator in sorted(set(writers()) & set(node_cases())):
+        outcomes = [tried(case) for case in node_cases().get(operator, {}).values()]
+        rows.append(row(operator, outcomes))
+        passed, total = passed + sum(o.verdict == "passed" for o in outcomes), total + len(outcomes)
+    head = "| operator | int8 kernel | passed | cases | refused, and why |\n|---|---|---|---|---|"
+    return "\n".join([f"{passed} of {total} node tests of {len(rows)} operators pass.", "", head, *rows])
 
 
 if __name__ == "__main__":
-    print(table())
+    print(page())

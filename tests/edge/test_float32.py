@@ -10,7 +10,10 @@ from pkgutil import iter_modules
 
 import numpy as np
 import pytest
-from program_samples import Job, run_on_host, together
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+from program_samples import Job, run_on_host, together, write_sources
+from test_c import MEMORY, PICKY, compile_object
 
 import trine.edge.float32 as package
 from trine.compilers.cases import case_graph, draw
@@ -43,3 +46,21 @@ def test_c_equals_numpy(file: str, tmp_path: Path) -> None:
         assert found[name].dtype == values.dtype, op
         scale = np.abs(values).max(initial=0) * TOLERANCE if values.dtype.kind == "f" else 0
         np.testing.assert_allclose(found[name], values, rtol=0, atol=scale, err_msg=f"{op} {name}")
+
+
+@pytest.mark.parametrize("core", ["cortex-m0", "rv32imc"])
+def test_a_core_without_floats_needs_only_the_compilers_own_functions(core: str, tmp_path: Path) -> None:
+    """No warning, no libm, no memory function: one case of each operator."""
+    ops = sorted({graph.nodes[0].op for file in FILES for graph in graphs_of(file)})
+    graph = together("sample", [case_graph(op, operators()[op].cases[0]) for op in ops])
+    write_sources(emit_c(replace(float_program(graph), name="sample"), core), tmp_path)
+    done = compile_object(tmp_path, core, "zig", "sample", *PICKY)
+    assert done.returncode == 0, done.stderr[:3000]
+    with (tmp_path / "out.o").open("rb") as file:
+        tables = [s for s in ELFFile(file).iter_sections() if isinstance(s, SymbolTableSection)]
+        undefined = {
+            s.name for t in tables for s in t.iter_symbols() if s.name and s["st_shndx"] == "SHN_UNDEF"
+        }
+    assert undefined
+    assert all(name.startswith("__") for name in undefined), undefined
+    assert not undefined & MEMORY

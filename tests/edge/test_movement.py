@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from law_samples import ran_in_c
+from law_samples import drawn, ran_in_c
 
 from trine.compilers.graph import Array, Graph, Node, Tensor
 from trine.compilers.movement import origins
@@ -16,6 +16,7 @@ from trine.compilers.operators import operators
 from trine.edge.c.moving import by_axes, join, joined, runs_of, stored_origins
 from trine.edge.lower import lower
 from trine.edge.program import IntegerProgram
+from trine.edge.qdq import run_qdq, to_qdq
 
 SHAPES = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
 COUNT = 20  # networks of one C file
@@ -161,6 +162,14 @@ def test_axes_and_runs_add_up_to_the_origins(
             for run in runs_of(term)
         ]  # fmt: skip
         assert np.array_equal(np.concatenate(rebuilt), term)
+
+
+def test_a_pad_that_wraps_round_is_printed_for_onnxruntime() -> None:
+    pad = {"pads": (0, 2, 0, 3), "mode": "wrap", "value": 0.0}
+    program = program_of(network("n", ("Pad", (3, 5), pad, []), False))
+    codes = drawn(program, 8, 0)
+    feed = {"n_x": program.tensors["n_x"].dequantize(codes["n_x"])}
+    assert np.array_equal(run_qdq(to_qdq(program), program, feed)["n_y"], program.run(codes)["n_y"])
 
 
 def test_a_slice_along_time_of_a_channels_last_signal_is_one_copy() -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from node_cases import examine, node_cases
+from node_cases import examine, node_cases, row
 
 from trine.edge.float32 import writers
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators.md"
 
 
 @pytest.mark.parametrize("operator", sorted(writers()))
 def test_every_node_case_passes_or_is_refused_by_name(operator: str) -> None:
+    """What passes is counted in docs/operators.md, made by `python tests/edge/node_cases.py`."""
     outcomes = {name: examine(case) for name, case in node_cases().get(operator, {}).items()}
     failed = {name: outcome for name, outcome in outcomes.items() if outcome.verdict == "failed"}
     assert not failed, "\n".join(f"{name}: {outcome.reason}" for name, outcome in failed.items())
-    assert all(o.reason for o in outcomes.values() if o.verdict == "refused")
+    assert all(outcome.reason for outcome in outcomes.values() if outcome.verdict == "refused")
+    assert not outcomes or row(operator, list(outcomes.values())) in PAGE.read_text(encoding="utf-8")

@@ -99,7 +99,7 @@ def test_it_is_the_rounded_real_rule_but_next_to_ties() -> None:
         assert (tie[steps > 0] < 1e-4).all()
         differing, values = differing + int((steps > 0).sum()), values + steps.size
     assert values > 4e6
-    assert differing <= 1e-4 * values, (differing, values)
+    assert differing <= 20, (differing, values)  # 2 of 4,936,080 when written
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -112,7 +112,7 @@ def test_onnxruntime_differs_by_at_most_one_step(number: int) -> None:
     feed = {"n_x": program.tensors["n_x"].dequantize(codes["n_x"])}
     steps = np.abs(run_qdq(to_qdq(program), program, feed)["n_y"].astype(int) - program.run(codes)["n_y"])
     assert steps.max() <= 1
-    assert (steps > 0).sum() <= 12, int((steps > 0).sum())  # of 122,880
+    assert (steps > 0).sum() <= 3, int((steps > 0).sum())  # of 122,880; 0 when written
 
 
 def test_the_reciprocal_root_is_good_to_27_bits() -> None:

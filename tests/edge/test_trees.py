@@ -17,7 +17,7 @@ from program_samples import Job, run_on_host
 from tree_samples import SPECIAL, built, ensemble, inputs, model_of, reference
 
 from trine.compilers.graph import Array, Graph
-from trine.compilers.ml_attributes import ensemble_of
+from trine.compilers.ml_ensembles import ensemble_of
 from trine.compilers.ml_models import Ensemble
 from trine.compilers.onnx_reader import read_onnx
 from trine.edge.c.emit import emit_c
@@ -27,7 +27,9 @@ from trine.edge.program_file import load_program, save_program
 from trine.edge.qdq import run_qdq, to_qdq
 from trine.edge.target import EdgeTarget
 from trine.edge.trees.choice import FORMS
-from trine.edge.trees.fixed import ONE, Forest, decay, fix, forest_of, keys, run, sigmoid
+from trine.edge.trees.exponential import ONE, decay, sigmoid
+from trine.edge.trees.fixed import Forest, columns, forest_of, keys, leaves, run
+from trine.edge.trees.fixing import fix
 
 MODELS = [path for path in sorted((Path(__file__).parent / "trees").glob("*.onnx")) if path.stem not in
           ("sk_logistic", "sk_softmax_text_labels", "sk_ridge")]  # fmt: skip
@@ -134,6 +136,20 @@ def test_c_of_every_form_equals_the_definition(tmp_path: Path) -> None:
     assert wrong == []
 
 
+def test_the_onnx_print_of_every_comparison() -> None:
+    """Complemented columns, tests for equality and zeros that rows leave out are spelled again as ONNX."""
+    for seed in range(2000, 2030):
+        made = built(*ensemble(seed))
+        program = program_of(made, "tables")
+        x = inputs(seed, 60, made.features, made.value)
+        found, wanted = run_qdq(to_qdq(program), program, {"x": x}), program.run({"x": x})
+        if made.classes:
+            np.testing.assert_array_equal(found["label"], wanted["label"], err_msg=f"seed {seed}")
+        real = ~np.isnan(found["scores"]).any(axis=1)
+        room = program.steps[0].attributes["tolerance"]
+        assert np.abs(found["scores"] - wanted["scores"])[real].max(initial=0) <= room, f"seed {seed}"
+
+
 @cache
 def lowered(path: Path) -> tuple[Graph, IntegerProgram]:
     graph = read_onnx(path)
@@ -185,6 +201,31 @@ def test_exported_models_in_c(tmp_path: Path) -> None:
         assert same_bits(found, job.program.run(job.inputs)), job.program.name
 
 
+def test_a_deployment_keeps_class_and_scores_and_verifies(tmp_path: Path) -> None:
+    """`trine compile` and `trine verify` of a forest with text labels: three prints, no value differs."""
+    pytest.importorskip("unicorn")
+    pytest.importorskip("ziglang")
+    from trine.compilers.deploy import deploy
+    from trine.compilers.deployment import Deployment
+    from trine.compilers.target import Job as Request
+    from trine.devices import EdgeDevice, load_device
+    from trine.edge.simulate import verify
+    from trine.edge.target import EdgeOptions
+
+    path = next(path for path in MODELS if path.stem == "sk_forest_text_labels")
+    x = np.random.default_rng(0).normal(3, 2, (40, 4)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", X=x, y=np.arange(40) % 3)
+    device = load_device("stm32l4r5")
+    assert isinstance(device, EdgeDevice)
+    made = deploy(Request(path, device, tmp_path / "out", tmp_path / "x.npz"), EdgeTarget())
+    against = [parity["against"] for parity in made.record["parity"]]
+    assert len(against) == 4
+    assert all(parity["differing"] == 0 for parity in made.record["parity"])
+    assert made.record["accuracy"]["disagreements"] == 0
+    found = verify(Deployment(made.folder, made.record), device, EdgeOptions())
+    assert all(parity["differing"] == 0 for parity in found["parity"])
+
+
 def test_large_trees_take_wider_tables(tmp_path: Path) -> None:
     """A tree of 300 splits, one after the other, each with a leaf of its own: sixteen bits number its children."""
     count = 300
@@ -217,8 +258,6 @@ def test_each_leaf_is_reached_as_the_source_says(seed: int) -> None:
     made = built(op, attributes, features)
     forest, p = fix(made)
     x = inputs(seed, 40, features, made.value)
-    from trine.edge.trees.fixed import columns, leaves
-
     rows = leaves(forest, columns(forest, x))
     table = forest.dense(forest.row_float)
     np.testing.assert_array_equal(table[rows], made.weights[made.leaves(x)])

@@ -10,7 +10,8 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from trine.compilers.graph import Array
-from trine.compilers.ml_attributes import CLASSIFIER, REGRESSOR, build, plain
+from trine.compilers.ml_attributes import CLASSIFIER, REGRESSOR, plain
+from trine.compilers.ml_ensembles import build
 from trine.compilers.ml_models import Ensemble
 
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")

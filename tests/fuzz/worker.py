@@ -98,14 +98,23 @@ def use_model(path: Path) -> None:
 
 
 def use_examples(path: Path) -> None:
-    """What calibration does with a file."""
-    from trine.compilers.examples import Examples
-    from trine.compilers.graph import Tensor
+    """What calibration does with a file, down to the integer program and its accuracy."""
+    import numpy as np
 
-    examples = Examples.open(path, (Tensor("x0", (4,)),), require_varied=True)
+    from trine.compilers.cases import case_graph
+    from trine.compilers.examples import Examples
+    from trine.compilers.operators import Case
+    from trine.edge.accuracy import accuracy
+    from trine.edge.quantize import quantize
+
+    weight = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    graph = case_graph("Gemm", Case("dense", ((4,),), {}, (weight, np.float32([0.5, -1, 2]))))
+    examples = Examples.open(path, graph.inputs, require_varied=True)
     for _ in examples.batches(7):
         pass
     _ = examples.labels, examples.group, examples.classes
+    made = quantize(graph, examples)
+    accuracy(graph, made.program, examples)
 
 
 if __name__ == "__main__":

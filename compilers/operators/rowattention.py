@@ -1,8 +1,8 @@
-"""Attention: softmax(scale * a b) v, one row of weights after the other (Vaswani et al. 2017, arXiv 1706.03762).
+"""RowAttention: softmax(scale * a b) v, one row of weights after the other (Vaswani et al. 2017, arXiv 1706.03762).
 
-Made by `compilers.attention` of a MatMul, a Softmax and a MatMul, and spelled like that again; ONNX's own Attention (a
-function of opset 23) is expanded when a model is read. Normal form: inputs a (..., m, k), b (..., k, n), v (..., n, d),
-activations all, of one rank and with equal leading axes; attribute scale.
+No operator of ONNX: `compilers.attention` makes it of a MatMul, a Softmax and a MatMul, and it is spelled so again.
+Normal form: inputs a (..., m, k), b (..., k, n), v (..., n, d), activations all, of one rank and with equal leading
+axes; attribute scale.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from trine.compilers.operators import Case, Operator, SourceNode, Spelled, Unsup
 
 
 def read(source: SourceNode) -> Node:
-    raise Unsupported(
-        "is not expanded; export the model with an opset of 22 or less, or write MatMul, Softmax, MatMul"
-    )
+    raise Unsupported("is no operator of ONNX; write MatMul, Softmax and MatMul")
 
 
 def shapes(node: Node, inputs: Sequence[Shape]) -> list[Shape]:
@@ -51,7 +49,7 @@ def spell(node: Node, opset: int) -> list[Spelled]:
 
 
 OPERATOR = Operator(
-    "Attention", read, shapes, run,
+    "RowAttention", read, shapes, run,
     (
         Case("one_head", ((6, 4), (4, 6), (6, 5)), {"scale": 0.5}),
         Case("two_heads", ((2, 7, 3), (2, 3, 9), (2, 9, 4)), {"scale": 1.0}),
