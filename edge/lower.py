@@ -272,8 +272,8 @@ class Lowering:
                 weight_scale,
             )
         if output.name in self.stated:
-            ratio = ((source_scale * weight_scale) / output.scale).astype(np.float32)
-            made, self.certificates[node.name] = as_stated(ratio, low, high, output.zero_point, bounds)
+            stated: NDArray[np.float32] = np.asarray((source_scale * weight_scale) / output.scale, np.float32)
+            made, self.certificates[node.name] = as_stated(stated, low, high, output.zero_point, bounds)
             return made, weight_scale
         made, scale, certificate = certify(
             source_scale, weight_scale, output.scale, low, high, output.zero_point, bounds

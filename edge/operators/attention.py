@@ -78,7 +78,7 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Array:
     total = e.sum(axis=-1, keepdims=True)
     numerator, unit = np.matmul(e, v) * step.attributes["ratio"], total << step.attributes["bits"]
     q = (2 * numerator + unit) // (2 * unit) + program.tensors[step.output].zero_point
-    return np.clip(q, -128, 127).astype(np.int8)
+    return np.asarray(np.clip(q, -128, 127), np.int8)
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:

@@ -1,8 +1,9 @@
 """A graph in torch that rounds weights, biases and activations as the integer program does, gradients passing through.
 
 Forward: weights as codes x scale (`lowbit`), biases in units of the sums, activations through QuantizeLinear and
-DequantizeLinear of the program's own scales. Backward: the rounding counts as the identity inside its range and as a constant outside it (straight-through
-estimator, Bengio et al. 2013, arXiv 1308.3432; Jacob et al. 2018, arXiv 1712.05877).
+DequantizeLinear of the program's own scales. Backward: the rounding counts as the identity inside its range and as a
+constant outside it (straight-through estimator, Bengio et al. 2013, arXiv 1308.3432; Jacob et al. 2018, arXiv
+1712.05877).
 """
 
 from __future__ import annotations

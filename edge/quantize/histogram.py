@@ -85,7 +85,8 @@ class Histogram:
 
 def bin_of(x: NDArray[np.float32], low: float, high: float, bins: int) -> NDArray[np.intp]:
     """The bin of each value; values outside fall into the outer bins."""
-    scaled = (x - np.float32(low)) * np.float32(bins / (high - low))
+    kind = np.float32 if 1e-30 < high - low < 1e37 else np.float64  # where float32 would overflow on the way
+    scaled = (x - kind(low)) * kind(bins / (high - low))
     return np.asarray(np.clip(scaled, 0, bins - 1), np.intp)
 
 

@@ -274,6 +274,8 @@ def attribute_value(rng: random.Random, attribute: Any) -> Any:
 def npz(rng: random.Random, data: bytes) -> bytes:
     """A calibration file for input x0 of shape (4,), wrong in one way or several."""
     seed = np.random.default_rng(rng.randrange(2**31))
+    if rng.random() < 0.35:
+        return extreme_values(rng, seed)
     n = rng.choice((0, 1, 3, 20))
     x = seed.normal(0, 1, rng.choice(((n, 4), (n, 4), (n, 4), (n,), (n, 4, 1), (4,), ()))).astype(
         rng.choice(DTYPES)
@@ -299,6 +301,32 @@ def npz(rng: random.Random, data: bytes) -> bytes:
     if how < 0.3:
         return mutate_bytes(rng, made)
     return lying_header(rng, x) if how < 0.5 else made
+
+
+def extreme_values(rng: random.Random, seed: np.random.Generator) -> bytes:
+    """A sound .npz whose numbers are very large, very small, of one sign, on few levels, or labelled oddly."""
+    n = rng.choice((1, 2, 5, 40))
+    size = rng.choice((1e-45, 1e-38, 1e-20, 1e-3, 1.0, 1e6, 1e18, 1e30, 3e37))
+    x = (seed.normal(0, 1, (n, 4)) * size).astype(np.float32)
+    how = rng.randrange(5)
+    if how == 0:
+        x = np.abs(x)
+    elif how == 1:
+        x[:, 1:] = 0
+    elif how == 2:
+        x = np.sign(x)
+    elif how == 3:
+        x[0] = 3e38
+    arrays: dict[str, Any] = {"x0": x}
+    if rng.random() < 0.7:
+        arrays["y"] = seed.integers(rng.choice((-5, 0, 0)), rng.choice((1, 3, 3, 9)), n)
+    if rng.random() < 0.5:
+        arrays["group"] = seed.integers(0, 3, n)
+    if rng.random() < 0.5:
+        arrays["classes"] = np.array(["a", "b", "c"][: rng.choice((1, 2, 3, 3))])
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
 def lying_header(rng: random.Random, x: np.ndarray) -> bytes:
