@@ -60,7 +60,7 @@ demo: .venv/demo
 
 test: export TRINE_SANAFE_PYTHON := $(abspath .venv/sanafe-env/bin/python)
 test: .venv/lava .venv/sanafe
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --durations 40
 
 check: lint types imports docs-check
 

@@ -30,9 +30,9 @@ from trine.edge.lower import lower, observed
 from trine.edge.parity import as_bytes, entry_of
 from trine.edge.program import IntegerProgram
 from trine.edge.streaming import StreamProgram, stream
+from trine.edge.streaming.costing import io_bytes as hop_bytes
 from trine.edge.streaming.machine import CoreStream, as_array, write_sources
 from trine.edge.streaming.state import state_bytes, to_bytes
-from trine.edge.streaming.target import io_bytes as hop_bytes
 
 CORE = "cortex-m4f"
 RATES = {

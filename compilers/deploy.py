@@ -9,6 +9,7 @@ from typing import Any
 from trine.compilers.deployment import Deployment, new_folder, refuse_target, write_record
 from trine.compilers.examples import Examples
 from trine.compilers.graph import Graph
+from trine.compilers.ml_models import gaps_of
 from trine.compilers.report import Artifact, Fit, Parity, PassReceipt
 from trine.compilers.source import sha256
 from trine.compilers.target import Job, Proof, Target
@@ -94,7 +95,7 @@ def open_examples(loaded: Any, job: Job, target: Target) -> Examples | None:
     if job.data is not None:
         if not isinstance(loaded, Graph):
             raise InputError(f"--data {job.data.name}: {job.source.name} is no network and takes no examples")
-        return Examples.open(job.data, loaded.inputs, require_varied=True)
+        return Examples.open(job.data, loaded.inputs, require_varied=True, gaps=gaps_of(loaded))
     if target.needs_data:
         wanted = ", ".join(f"{t.name} [examples, {', '.join(map(str, t.shape))}]" for t in loaded.inputs)
         raise InputError(

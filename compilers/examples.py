@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -38,16 +38,22 @@ class Header:
 
 @dataclass(frozen=True)
 class Examples:
-    """An .npz file: `inputs` says which member feeds each input of the network; no array is in memory."""
+    """An .npz file: `inputs` says which member feeds each input of the network; no array is in memory.
+
+    gaps: inputs in which NaN is a missing value, as trees take it.
+    """
 
     path: Path
     inputs: dict[str, Header]
     shapes: dict[str, Shape]
     others: dict[str, Header]
     count: int
+    gaps: Collection[str] = ()
 
     @staticmethod
-    def open(path: Path, graph_inputs: Sequence[Tensor], require_varied: bool = False) -> Examples:
+    def open(
+        path: Path, graph_inputs: Sequence[Tensor], require_varied: bool = False, gaps: Collection[str] = ()
+    ) -> Examples:
         """Examples for a network with these inputs; an array `x` will do for a single one.
 
         require_varied: for calibration, read everything once and refuse inputs equal in every example.
@@ -71,7 +77,7 @@ class Examples:
         count = next(iter(inputs.values())).shape[0]
         used = {header.member for header in inputs.values()}
         others = {name: header for name, header in headers.items() if header.member not in used}
-        opened = Examples(path, inputs, {t.name: t.shape for t in graph_inputs}, others, count)
+        opened = Examples(path, inputs, {t.name: t.shape for t in graph_inputs}, others, count, gaps)
         if require_varied:
             opened.check_varied()
         return opened
@@ -141,7 +147,8 @@ class Examples:
         data = self._guard(name, lambda: _read_exactly(stream, want))
         with np.errstate(over="ignore"):
             batch = np.frombuffer(data, header.dtype).reshape(n, *shape).astype(np.float32)
-        finite = np.isfinite(batch.reshape(n, -1)).all(axis=1)
+        sound = np.isfinite(batch) | np.isnan(batch) if name in self.gaps else np.isfinite(batch)
+        finite = sound.reshape(n, -1).all(axis=1)
         if not finite.all():
             which = start + int(np.argmin(finite))
             where = f"array {self._array(name)}, example {which}"

@@ -62,16 +62,18 @@ def expand(model: Any) -> None:
     nodes: list[Any] = []
     for node in model.graph.node:
         rule = RULES.get(node.op_type) if node.domain == DOMAIN else None
-        expansion = Expansion(model, node, opset)
-        try:
-            replaced = rule is not None and node.input and node.output and rule(expansion)
-        except (
-            TypeError,
-            ValueError,
-            AttributeError,
-        ):  # attributes of other types, which the schema check names
-            replaced = False
-        if not replaced:
+        expansion = None
+        if rule is not None and node.input and node.output:
+            try:
+                expansion = Expansion(model, node, opset)
+                expansion = expansion if rule(expansion) else None
+            except (
+                TypeError,
+                ValueError,
+                AttributeError,
+            ):  # attributes of other types, which the schema check names
+                expansion = None
+        if expansion is None:
             nodes.append(node)
             continue
         nodes += expansion.made

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trine.compilers.graph import Array
+from trine.compilers.graph import Array, Graph
 
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "LEAF")
 LEAF = MODES.index("LEAF")
@@ -117,6 +117,15 @@ class Ensemble:
             return np.concatenate([np.float32(1) - one, one], axis=1)
         pair = np.concatenate([-one, one], axis=1)
         return logistic(pair) if self.transform == "LOGISTIC" else pair
+
+
+def gaps_of(graph: Graph) -> frozenset[str]:
+    """Inputs that tree ensembles alone read: NaN is a missing value there."""
+    readers = graph.consumers()
+    trees = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+    return frozenset(
+        t.name for t in graph.inputs if (r := readers.get(t.name)) and all(node.op in trees for node in r)
+    )
 
 
 def compare(value: Array, threshold: Array, mode: Array) -> NDArray[np.bool_]:

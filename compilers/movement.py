@@ -37,7 +37,7 @@ def integers(source: SourceNode, index: int, what: str) -> list[int]:
 def text(source: SourceNode, name: str, default: str) -> str:
     """A string attribute."""
     value = source.attributes.get(name, default)
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def with_batch(values: Sequence[Any], neutral: Any) -> tuple[Any, ...]:

@@ -39,5 +39,18 @@ def hazards(nodes: Any) -> list[str]:
     return [
         f"node {node.name or '(unnamed)'} ({node.op_type}) is not valid ONNX: {problem}"
         for node in nodes
-        if node.domain in ("", "ai.onnx") and node.op_type in CHECKS and (problem := CHECKS[node.op_type](node))
+        if node.domain in ("", "ai.onnx")
+        and node.op_type in CHECKS
+        and (problem := CHECKS[node.op_type](node))
+    ]
+
+
+def references(nodes: Any) -> list[str]:
+    """Attributes that stand for an argument of a function, where there is none: they have no value."""
+    return [
+        f"node {node.name or '(unnamed)'} ({node.op_type}) is not valid ONNX: attribute {attribute.name} refers to "
+        f"{attribute.ref_attr_name!r}, but the node is in no function"
+        for node in nodes
+        for attribute in node.attribute
+        if attribute.ref_attr_name
     ]

@@ -13,7 +13,7 @@ import numpy as np
 
 from trine.compilers.graph import Shape
 from trine.compilers.ml_exports import unwrap
-from trine.compilers.onnx_hazards import hazards
+from trine.compilers.onnx_hazards import hazards, references
 from trine.compilers.onnx_inputs import fix_shapes, input_problems
 from trine.devices.errors import InputError
 
@@ -40,11 +40,11 @@ def accept(model: Any, name: str, shapes: Mapping[str, Shape] | None = None, bat
 
     batched: every input has a batch axis first; else tensors are taken whole and must have fixed shapes.
     """
+    _refuse(name, [*hazards(_nodes(model)), *references(_inside(model.graph.node))])
     unwrap(model, OLDEST_OPSET)
     model = _upgraded(model)
     _refuse(name, _envelope_problems(model))
     problems = [*_wiring_problems(model.graph), *_schema_problems(model), *_weight_problems(model)]
-    problems += hazards(_nodes(model))
     _refuse(name, [*problems, *input_problems(model, shapes or {}, batched)])
     if batched:
         fix_shapes(model, shapes or {})
@@ -52,12 +52,14 @@ def accept(model: Any, name: str, shapes: Mapping[str, Shape] | None = None, bat
 
 
 def _upgraded(model: Any) -> Any:
-    """The model at OLDEST_OPSET where it is older and onnx can convert it; else as it is, to be refused by its opset."""
+    """The model at OLDEST_OPSET where it is older and onnx can convert it; else as it is, to be refused later."""
     from onnx import version_converter
 
     versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
     if len(versions) != 1 or not OLDEST_UPGRADED <= versions[0] < OLDEST_OPSET:
         return model
+    if versions[0] < 9 and any(node.op_type == "Scan" for node in model.graph.node):
+        return model  # opset 9 gave Scan other inputs, and the converter does not know
     try:
         return version_converter.convert_version(model, OLDEST_OPSET)
     except Exception:  # whatever the converter makes of a model it does not know
@@ -122,7 +124,12 @@ def _names(graph: Any) -> Iterator[Any]:
 
 def _nodes(model: Any) -> Iterator[Any]:
     """Every node of the model, those of sub-graphs and functions among them."""
-    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    yield from _inside([*model.graph.node, *(node for function in model.functions for node in function.node)])
+
+
+def _inside(nodes: Any) -> Iterator[Any]:
+    """Nodes, and those of their sub-graphs."""
+    waiting = list(nodes)
     while waiting:
         node = waiting.pop()
         yield node

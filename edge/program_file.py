@@ -15,6 +15,7 @@ import numpy as np
 
 from trine.compilers.graph import Array
 from trine.compilers.operators import operators
+from trine.compilers.recurrent import ACTIVATIONS
 from trine.devices.errors import InputError
 from trine.edge.c.writer import C_TYPES
 from trine.edge.operators import kernel_of, kernels
@@ -87,7 +88,7 @@ def read_program(head: Mapping[str, Any], arrays: Mapping[str, Array]) -> Intege
     """A program from its structure and arrays. Raises ValueError, KeyError or TypeError."""
 
     # Attributes are printed into C: no other words are read, so that a file from elsewhere brings no code.
-    words = {"exact", "tflite", *kernel_of(), *C_TYPES, *operators()}
+    words = {"exact", "tflite", *kernel_of(), *C_TYPES, *operators(), *ACTIVATIONS}
     words |= {word for kernel in kernels().values() for word in kernel.words}
     words |= {word for record in operators().values() for case in record.cases for word in texts(case.attributes)}
 

@@ -13,6 +13,7 @@ import numpy as np
 from trine.compilers.deployment import Deployment, check_hashes
 from trine.compilers.examples import Examples
 from trine.compilers.graph import Tensor
+from trine.compilers.ml_models import gaps_of
 from trine.compilers.onnx_reader import read_onnx
 from trine.compilers.report import Fit, Parity
 from trine.compilers.target import Progress, silent
@@ -44,7 +45,7 @@ def simulate(
     check_prints(deployment, device, program)
     graph = read_onnx(deployment.artifact("float_onnx"))
     inputs = tuple(Tensor(name, program.tensors[name].shape) for name in program.inputs)
-    opened = Examples.open(data, inputs)
+    opened = Examples.open(data, inputs, gaps=gaps_of(graph))
     sample = draw(program, opened, options.parity_examples)
     progress("comparing prints", 0, 2)
     with ThreadPoolExecutor(1) as beside:  # the emulator is a process of its own: use the second core

@@ -15,12 +15,12 @@ from trine.devices.errors import AnswerIsNo, InputError
 from trine.edge.accuracy import accuracy
 from trine.edge.budget.limits import Limits
 from trine.edge.budget.measure import Measured, measure
+from trine.edge.budget.record import Choice, record_of
 from trine.edge.budget.solve import front, solve
-from trine.edge.budget.space import Alternative, Space, bits_chosen, lowered, space_of
+from trine.edge.budget.space import Space, bits_chosen, lowered, space_of
 from trine.edge.lower import observed
 from trine.edge.quantize import Quantized, quantize
 from trine.edge.quantize.histogram import extremes
-from trine.edge.quantize.replay import decibels
 from trine.edge.quantize.sensitivity import sensitivity
 from trine.edge.running import Compiler, emulation_missing
 
@@ -28,7 +28,6 @@ DEFAULT_DROP = 0.5  # points, where `mixed` is asked for and nothing is limited
 MEASURED = 12  # choices that are compiled to see whether they fit, at most
 SCORED = 4096
 NAMES = {"ram_bytes": "RAM", "flash_bytes": "flash", "energy_j": "energy"}
-Choice = tuple[Alternative, ...]
 
 
 @dataclass(frozen=True)
@@ -268,51 +267,4 @@ def search(
     wanted = Search(graph, device, examples, limits, tuple(widths), requantize, compiler, progress)
     wanted.refuse()
     point, why = wanted.within() if limits.resources else wanted.cheapest()
-    return Found(point.quantized, record_of(wanted, point, why), why)
-
-
-def record_of(wanted: Search, point: Point, why: str) -> dict[str, Any]:
-    """The object that stands in `deployment.json` under `budget`."""
-    space, resources = wanted.space, wanted.limits.resources
-    others = {name: most for name, most in resources.items() if name != "flash_bytes"}
-    choices = front(space, others)
-    if point.choice not in choices:
-        choices = sorted([*choices, point.choice], key=lambda c: space.total(c)["flash_bytes"])
-    return {
-        "limits": wanted.limits.as_json(),
-        "combinations": space.count,
-        "why": why,
-        "layers": [
-            layer_json(layer, chosen) for layer, chosen in zip(space.layers, point.choice, strict=True)
-        ],
-        "front": [front_json(space, choice, choice == point.choice) for choice in choices],
-        "chosen": point.as_json(),
-    }
-
-
-def layer_json(layer: Sequence[Alternative], chosen: Alternative) -> dict[str, Any]:
-    """A layer's alternatives and the one taken."""
-    listed = [
-        {
-            "form": a.form, "flash_bytes": a.flash_bytes, "ram_bytes": a.ram_bytes, "energy_j": a.energy_j,
-            "noise": a.noise, **{k: v for k, v in a.settings.items() if k != "weight"},
-        }
-        for a in layer
-    ]  # fmt: skip
-    return {
-        "layer": chosen.layer,
-        "weight": chosen.settings["weight"],
-        "chosen": chosen.form,
-        "alternatives": listed,
-    }
-
-
-def front_json(space: Space, choice: Choice, chosen: bool) -> dict[str, Any]:
-    """A point of the front as predicted."""
-    total = space.total(choice)
-    return {
-        "bits": [a.settings["weight_bits"] for a in choice],
-        "flash_bytes": int(total["flash_bytes"]), "ram_bytes": int(total["ram_bytes"]),
-        "energy_j": total["energy_j"] if space.has_energy else None,
-        "weights_sqnr_db": decibels(total["noise"]), "chosen": chosen,
-    }  # fmt: skip
+    return Found(point.quantized, record_of(wanted.space, limits, point.choice, point.as_json(), why), why)

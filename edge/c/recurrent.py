@@ -135,7 +135,9 @@ def finish_lines(layer: LayerWriter, direction: int, written: Sequence[str]) -> 
     if written[1]:
         layer.line(f"trine_copy({written[1]} + {direction * hidden}, h, {hidden});")
     if written[2] and step.attributes.get("resumed"):
-        layer.line(f"for (int32_t j = 0; j < {hidden}; j++) {written[2]}[{direction * hidden} + j] = carried[j];")
+        layer.line(
+            f"for (int32_t j = 0; j < {hidden}; j++) {written[2]}[{direction * hidden} + j] = carried[j];"
+        )
     elif written[2]:
         tensor = layer.tensor(step.outputs[-1])
         r = state_requantizer(step.attributes["bits"] + UNIT_BITS, tensor)

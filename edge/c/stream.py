@@ -91,6 +91,11 @@ class StreamEmitter(Emitter):
         """The value that holds a value's bytes."""
         return self.aliases.get(name, (name, 0))[0]
 
+    def whole_alias(self, name: str) -> bool:
+        """Whether a gathered value is all of another."""
+        source, offset = self.aliases.get(name, (name, 0))
+        return not offset and self.size(source) == self.size(name)
+
     def direct(self, name: str) -> bool:
         """Whether a value is written straight into a ring: new columns, no more, that no running sum waits for."""
         of = name.removesuffix("@tail")
@@ -183,7 +188,8 @@ class StreamEmitter(Emitter):
         """The planner's view of a layer."""
         kernel, sharing = kernels()[step.kernel], dict[str, Any]()
         tensors = self.program.tensors
-        plain = [n for n in dict.fromkeys(step.inputs) if n not in self.aliases and not self.external(n)]
+        plain = [s for n in dict.fromkeys(step.inputs) if (s := self.resolved(n)) == n or self.whole_alias(n)]
+        plain = [n for n in plain if not self.external(n)]
         if is_alias(self.laid_out, step):
             if plain and not self.external(step.output):
                 sharing = {"alias": plain[0]}

@@ -2,8 +2,8 @@
 
 One tensor at a time is quantised inside the float network, with each candidate, and the rest of the network
 is run on: the candidate whose final output is nearest to the float output is taken. Where that would cost more than
-DOWNSTREAM_MACS, the candidate nearest to the tensor itself is taken; what is taken is tried as a whole afterwards either
-way.
+DOWNSTREAM_MACS, the candidate nearest to the tensor itself is taken; what is taken is tried as a whole afterwards
+either way.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ from trine.compilers.graph import Array
 from trine.devices.errors import InputError
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 from trine.edge.streaming.along import Analysis
+from trine.edge.streaming.head import make_head
 from trine.edge.streaming.program import (
     Gather,
     Hold,
     Mask,
-    MeanOf,
     Operation,
     Piece,
     Push,
@@ -53,7 +53,7 @@ class Builder:
         for i, step in enumerate(self.program.steps):
             if i in self.found.along:
                 self.add_step(step, self.found.along[i], self.found.made[i])
-        head = self.head()
+        head = make_head(self)
         rings = {name: self.ring(name, lag) for name, lag in self.lags.items()}
         pieces = replace(self.program, steps=tuple(self.steps), tensors=self.tensors)
         return StreamProgram(
@@ -254,85 +254,6 @@ class Builder:
         x = self.found.timed[name]
         slide = [Slide(name, self.source(x), x.interior)] if name in self.summed else []
         return [*slide, Push(name, self.source(x))]
-
-    # Head.
-
-    def head(self) -> IntegerProgram | None:
-        """The steps after the layers along time, on whole windows or last states; means over time come from running
-        sums."""
-        rest = [step for i, step in enumerate(self.program.steps) if i not in self.found.along]
-        if self.kind == "sequence" and not rest:
-            return None
-        boundary = [n for s in rest for n in s.inputs if n in self.found.timed]
-        steps = []
-        means = []
-        for step in rest:
-            if self.sums_up(step, boundary):
-                means.append(step)
-            else:
-                steps.append(step)
-        for step in means:
-            self.add_mean(step)
-        read = {n for s in steps for n in s.inputs}
-        for name in dict.fromkeys(n for n in boundary if n in read):
-            self.gather_whole(self.found.timed[name])
-        written = {n for s in steps for n in s.outputs}
-        outputs = self.program.outputs
-        inputs = dict.fromkeys(n for s in steps for n in s.inputs if n not in written)
-        outputs = tuple(n for n in outputs if self.kind == "window" or n not in self.found.timed)
-        inputs |= dict.fromkeys(n for n in outputs if n not in written)
-        names = {*inputs, *written}
-        tensors = {n: t for n, t in self.program.tensors.items() if n in names}
-        return replace(
-            self.program, inputs=tuple(inputs), steps=tuple(steps), tensors=tensors,
-            outputs=outputs,
-        )  # fmt: skip
-
-    def gather_whole(self, x: Timed) -> None:
-        """All columns of a window under the tensor's own name."""
-        if x.name in self.program.inputs:
-            raise InputError(
-                f"{self.program.name} cannot be streamed: its input {x.name} is read whole beside the layers along time"
-            )
-        value = self.gather(x, range(x.length))
-        gather = self.operations[-1]
-        if isinstance(gather, Gather) and gather.name == value:
-            self.operations[-1] = replace(gather, name=x.name)
-            self.tensors[x.name] = self.program.tensors[x.name]
-            del self.tensors[value]
-            self.gathered[(x.name, *range(x.length))] = x.name
-
-    def sums_up(self, step: Step, boundary: Sequence[str]) -> bool:
-        """Whether a step is a mean over all of time of a tensor along time, with nothing else to sum over."""
-        x = self.found.timed.get(step.inputs[0])
-        if x is None or step.kernel not in ("mean", "mean_axes") or boundary.count(x.name) != 1:
-            return False
-        if x.name in self.program.inputs or x.interior < 2 * self.shift(x):
-            return False
-        shape = self.program.tensors[x.name].shape
-        others = [size for a, size in enumerate(shape) if a not in (0, x.axis)]
-        if step.kernel == "mean_axes":
-            return tuple(step.attributes["axes"]) == (x.axis,)
-        size = self.program.tensors[step.output].size
-        return (
-            x.axis > 0
-            and all(s == 1 for s in others)
-            and size == shape[0]
-            and not any(step.attributes["pads"])
-        )
-
-    def add_mean(self, step: Step) -> None:
-        """A mean from running sums."""
-        x = self.found.timed[step.inputs[0]]
-        self.summed[x.name] = self.program.tensors[x.name].size // x.length
-        self.lags[x.name] = max(self.lags.get(x.name, 0), x.interior)
-        ends = []
-        if x.left:
-            ends.append(Piece(f"{x.name}@left", False, 0, x.left))
-        if x.right:
-            ends.append(Piece(tail(x.name), False, self.shift(x), x.right))
-        self.tensors[step.output] = self.program.tensors[step.output]
-        self.operations.append(MeanOf(step, x.name, tuple(ends)))
 
 
 def extend(pieces: list[Piece], place: Piece) -> None:

@@ -23,9 +23,10 @@ from trine.edge.parity import all_ok
 from trine.edge.program_file import load_program
 from trine.edge.qdq import to_qdq
 from trine.edge.streaming.choose import stream
+from trine.edge.streaming.costing import StreamOptions, cost_of, fit_of
 from trine.edge.streaming.program import StreamProgram
 from trine.edge.streaming.proving import Signals, draw_signals
-from trine.edge.streaming.target import StreamOptions, cost_of, fit_of, prove_prints
+from trine.edge.streaming.target import prove_prints
 
 
 def opened(deployment: Deployment, device: EdgeDevice) -> tuple[StreamProgram, CSources]:

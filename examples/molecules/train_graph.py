@@ -148,7 +148,9 @@ def export(net: Any, path: Path) -> None:
     for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
     del model.graph.metadata_props[:], model.metadata_props[:]
-    model.doc_string = "Aqueous solubility of a molecule of at most 24 heavy atoms; classes " + " ".join(CLASSES)
+    model.doc_string = "Aqueous solubility of a molecule of at most 24 heavy atoms; classes " + " ".join(
+        CLASSES
+    )
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
@@ -163,9 +165,15 @@ def right(net: Any, data: Arrays) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-only", action="store_true", help="write calib.npz and test.npz, train nothing")
-    parser.add_argument("--folds", type=int, default=0, help="only cross-validate on the molecules to learn from")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data-only", action="store_true", help="write calib.npz and test.npz, train nothing"
+    )
+    parser.add_argument(
+        "--folds", type=int, default=0, help="only cross-validate on the molecules to learn from"
+    )
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=HERE, help="folder to write to")

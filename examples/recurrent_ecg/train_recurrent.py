@@ -110,7 +110,9 @@ def export(net: RecurrentBeatNet, path: Path, classes: tuple[str, ...]) -> None:
     del model.graph.metadata_props[:], model.metadata_props[:]
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]
-    model.doc_string = f"AAMI heartbeat {net.cell.upper()} trained on MIT-BIH DS1; classes " + " ".join(classes)
+    model.doc_string = f"AAMI heartbeat {net.cell.upper()} trained on MIT-BIH DS1; classes " + " ".join(
+        classes
+    )
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 

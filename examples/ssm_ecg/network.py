@@ -11,7 +11,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 OPSET, IR_VERSION = 18, 10
-BEAT, SECONDS, RATE = 128, 8, 128  # samples of a beat; length and samples a second of the streamed signal
+BEAT, SIGNAL = 128, 1024  # samples of a beat, and of the stretches that the stream is calibrated with; 180 a second
 
 
 def scan_body(channels: int, states: int) -> Any:
@@ -51,7 +51,7 @@ def value_info(name: str, shape: Sequence[int]) -> Any:
 
 
 def body(net: Mapping[str, Any]) -> tuple[list[NodeProto], dict[str, Any]]:
-    """From `signal` [batch, 2, time] to `u` [batch, channels, time / 4]: nodes and constants."""
+    """From `signal` [batch, leads, time] to `u` [batch, channels, time / 4]: nodes and constants."""
     channels, states = net["log_a"].shape
     constants = {name: value for name, value in net.items() if name not in ("log_a", "d")}
     constants |= {
@@ -79,8 +79,8 @@ def body(net: Mapping[str, Any]) -> tuple[list[NodeProto], dict[str, Any]]:
     count = add("Slice", [add("Shape", [rows[0]], "shape"), "zero", "one"], "count")
     start = add("ConstantOfShape", [add("Concat", [count, "sizes"], "start_shape", axis=0)], "start")
     nodes.append(helper.make_node(
-        "Scan", [start, *rows], ["last_state", "scanned"], "selective_scan", body=scan_body(channels, states), num_scan_inputs=4,
-        scan_input_axes=[1] * 4, scan_output_axes=[1],
+        "Scan", [start, *rows], ["last_state", "scanned"], "selective_scan", body=scan_body(channels, states),
+        num_scan_inputs=4, scan_input_axes=[1] * 4, scan_output_axes=[1],
     ))  # fmt: skip
     y = add("Transpose", ["scanned"], "scanned_columns", perm=[0, 2, 1])
     add("Add", [u, conv("leave", add("Mul", [y, silu(conv("gate", u))], "gated"))], "u")
@@ -102,14 +102,18 @@ def heads(stream: bool) -> list[NodeProto]:
 
 
 def export(net: Mapping[str, Any], folder: Path, classes: Sequence[str]) -> list[Path]:
-    """Write ssm.onnx (`beat` -> `logits` [batch, 5]) and ssm_stream.onnx (`signal` -> `logits` [batch, 5, time / 4])."""
+    """Write ssm.onnx (`beat` [batch, 2, 128] -> `logits` [batch, 5]) and ssm_stream.onnx (`signal` [batch, 1, time] ->
+    `logits` [batch, 5, time / 4])."""
     written = []
     for name, stream in (("ssm", False), ("ssm_stream", True)):
         nodes, constants = body(net)
         nodes += heads(stream)
-        given, time = ("signal", SECONDS * RATE) if stream else ("beat", BEAT)
+        given, time = ("signal", SIGNAL) if stream else ("beat", BEAT)
         for node in nodes:
             node.input[:] = [given if value == "signal" else value for value in node.input]
+        if not stream:  # the data's second row is the patient's usual beat: no signal, and not looked at
+            kernel = net["steps.weight"]
+            constants["steps.weight"] = np.concatenate([kernel, np.zeros_like(kernel)], axis=1)
         constants["end"] = np.array([np.iinfo(np.int64).max])
         used = {n for node in nodes for n in node.input} | {"A", "D", "last", "middle"}
         arrays = [
@@ -118,7 +122,7 @@ def export(net: Mapping[str, Any], folder: Path, classes: Sequence[str]) -> list
             if k in used
         ]
         outputs = [value_info("logits", (5, time // 4) if stream else (5,))]
-        graph = helper.make_graph(nodes, name, [value_info(given, (2, time))], outputs, arrays)
+        graph = helper.make_graph(nodes, name, [value_info(given, (1 if stream else 2, time))], outputs, arrays)
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(
             graph, opset_imports=opsets, producer_name="train_ssm", ir_version=IR_VERSION

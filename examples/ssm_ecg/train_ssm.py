@@ -3,7 +3,7 @@
 python train_ssm.py --data mitbih     writes ssm.onnx and ssm_stream.onnx beside this file
 
 Reads `calib.npz`, made by `trine data mitbih -o DIR`; DS2 stays shut. Data, augmentation and recipe are those of
-`examples/ecg`, whose scripts are used as they are. Both files hold the same weights: `ssm.onnx` answers once a beat,
+`examples/ecg`, whose scripts are used as they are; of a beat, only the signal is read. Both files hold the same weights: `ssm.onnx` answers once a beat,
 `ssm_stream.onnx` at every fourth sample of a signal.
 """
 
@@ -24,7 +24,7 @@ from model import HighPass
 from network import export
 from train import Beats, Recipe, Sampler, augment, follow, load, repeatable
 
-STEPS, WIDTH, STATES = 1200, 16, 8
+STEPS, WIDTH, STATES = 450, 16, 8
 SLOWEST, FASTEST = 0.01, 0.5  # step sizes the channels begin with
 
 
@@ -36,7 +36,7 @@ class SelectiveNet(nn.Module):
 
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
-        self.steps = HighPass(2, WIDTH, 15, stride=4)
+        self.steps = HighPass(1, WIDTH, 15, stride=4)
         self.enter, self.gate = nn.Conv1d(WIDTH, WIDTH, 1), nn.Conv1d(WIDTH, WIDTH, 1)
         self.before = nn.Conv1d(WIDTH, WIDTH, 4, groups=WIDTH)
         self.delta = nn.Conv1d(WIDTH, WIDTH, 1)
@@ -51,7 +51,7 @@ class SelectiveNet(nn.Module):
         self.delta.bias.data = torch.log(torch.expm1(start))
 
     def forward(self, beat: Tensor) -> Tensor:
-        """beat [n, 2, time] -> logits [n, 5, time / 4]."""
+        """beat [n, 1, time] -> logits [n, 5, time / 4]."""
         u = torch.relu(self.steps(functional.pad(beat, (14, 0))))
         x = functional.silu(self.before(functional.pad(self.enter(u), (3, 0))))
         y = self.scan(x, functional.softplus(self.delta(x)), self.b(x), self.c(x))
@@ -83,7 +83,7 @@ def train(beats: Beats, recipe: Recipe, steps: int, seed: int) -> SelectiveNet:
         rows, _ = sampler.draw()
         beat, _ = augment(beats.beat[rows], beats.rr[rows], recipe, chance)
         wanted = torch.from_numpy(beats.y[rows])
-        loss = functional.cross_entropy(net(beat)[:, :, -1], wanted, label_smoothing=recipe.smoothing)
+        loss = functional.cross_entropy(net(beat[:, :1])[:, :, -1], wanted, label_smoothing=recipe.smoothing)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)

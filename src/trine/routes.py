@@ -80,8 +80,13 @@ def edge_route(choices: Choices, duty: Duty, streamed: bool) -> tuple[Target, An
         "emulated_examples": choices.examples,
     }
     if streamed:
-        from trine.edge.streaming.target import StreamOptions, StreamTarget
+        from trine.edge.streaming.costing import StreamOptions
+        from trine.edge.streaming.target import StreamTarget
 
+        if limits.any:
+            raise InputError(
+                "a budget is searched by what whole runs cost: not with --stream; give --precision instead"
+            )
         options = StreamOptions(**given, hop=choices.hop, rate_hz=choices.rate)
         return StreamTarget(options.precision), options
     if choices.hop is not None:

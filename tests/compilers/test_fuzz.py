@@ -15,12 +15,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from trine.compilers.cases import case_graph
 from trine.compilers.examples import Examples
 from trine.compilers.graph import Tensor
 from trine.compilers.onnx_reader import read_onnx
+from trine.compilers.operators import Case
 from trine.devices import EdgeDevice, load_device
 from trine.devices.errors import InputError
 from trine.edge.checking import check_edge
+from trine.edge.quantize import quantize
 
 FUZZ = Path(__file__).parent.parent / "fuzz"
 SECONDS = 20.0
@@ -67,6 +70,12 @@ def versions(**changed: int) -> onnx.ModelProto:
     return made
 
 
+def referring() -> Any:
+    node = helper.make_node("Softmax", ["x"], ["y"], axis=1)
+    node.attribute[0].ref_attr_name = "x0"
+    return node
+
+
 FOUND: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "a huge IR version": (lambda: versions(ir=2**40), "damaged: it states the versions"),
     "a huge opset of another domain": (lambda: versions(ml=-(2**63)), "damaged: it states the versions"),
@@ -96,6 +105,11 @@ FOUND: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: model([helper.make_node("DequantizeLinear", ["c", "s", "z"], ["w"]),
                        helper.make_node("Add", ["x", "w"], ["y"])], X,
                       {"c": np.ones(6, np.int8), "s": np.float32([1]), "z": np.zeros(3, np.int8)}), "3 zero points"),
+    "an attribute of no function": (
+        lambda: model([referring()], X), "refers to 'x0', but the node is in no function"),
+    "a mode that is no text": (
+        lambda: model([helper.make_node("Pad", ["x", "c"], ["y"], mode=b"\xff\xfe")], X, {"c": np.zeros(6, np.int64)}),
+        "Pad"),
     "coefficients that are no numbers": (
         lambda: model([helper.make_node("LinearRegressor", ["x"], ["y"], domain="ai.onnx.ml", coefficients=b"x")],
                       {"x": (TensorProto.FLOAT, ["n", 4])}), "LinearRegressor"),
@@ -124,6 +138,22 @@ def test_whole_numbers_are_checked_as_they_are(tmp_path: Path) -> None:
     device = load_device("stm32l4r5")
     assert isinstance(device, EdgeDevice)
     assert check_edge(tmp_path / "model.onnx", device, {}).ok
+
+
+@pytest.mark.parametrize("size", [1e-45, 1e-38, 3e37, 3e38], ids=str)
+def test_calibration_with_extreme_numbers(size: float, tmp_path: Path) -> None:
+    """A histogram's bins once left the integers; very large numbers may be refused, with a reason."""
+    weight = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    graph = case_graph("Gemm", Case("dense", ((4,),), {}, (weight, np.float32([0.5, -1, 2]))))
+    x = np.float32(size) * np.sign(np.random.default_rng(1).normal(size=(9, 4))).astype(np.float32)
+    np.savez(tmp_path / "calib.npz", x0=x)
+    examples = Examples.open(tmp_path / "calib.npz", graph.inputs, require_varied=True)
+    problem = ""
+    try:
+        quantize(graph, examples)
+    except InputError as error:
+        problem = str(error)
+    assert not problem or "cannot" in problem
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from trine.devices import EdgeDevice, load_device
 from trine.devices.errors import AnswerIsNo, InputError
 from trine.edge.budget import Limits, parse_drop, parse_energy, parse_size, search
 from trine.edge.budget.measure import measure
+from trine.edge.budget.record import record_of
 from trine.edge.budget.search import Search
 from trine.edge.budget.solve import OBJECTIVES, front, solve
 from trine.edge.budget.space import Alternative, Space, bits_chosen, lowered
@@ -249,11 +250,9 @@ def test_labels_are_asked_for(device: EdgeDevice, tmp_path: Path) -> None:
 
 
 def test_the_record_says_everything(wanted: Search) -> None:
-    from trine.edge.budget.search import record_of
-
     made = with_limits(wanted, Limits(flash_bytes=1 << 20))
     point, why = made.within()
-    record = record_of(made, point, why)
+    record = record_of(made.space, made.limits, point.choice, point.as_json(), why)
     assert record["limits"] == {"flash_bytes": 1 << 20}
     assert [layer["chosen"] for layer in record["layers"]] == ["int8"] * 3
     assert sum(p["chosen"] for p in record["front"]) == 1

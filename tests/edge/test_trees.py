@@ -202,19 +202,20 @@ def test_exported_models_in_c(tmp_path: Path) -> None:
 
 
 def test_a_deployment_keeps_class_and_scores_and_verifies(tmp_path: Path) -> None:
-    """`trine compile` and `trine verify` of a forest with text labels: three prints, no value differs."""
+    """`trine compile`, `verify` and `simulate` with missing values among the examples: no value differs."""
     pytest.importorskip("unicorn")
     pytest.importorskip("ziglang")
     from trine.compilers.deploy import deploy
     from trine.compilers.deployment import Deployment
     from trine.compilers.target import Job as Request
     from trine.devices import EdgeDevice, load_device
-    from trine.edge.simulate import verify
+    from trine.edge.simulate import simulate, verify
     from trine.edge.target import EdgeOptions
 
-    path = next(path for path in MODELS if path.stem == "sk_forest_text_labels")
+    path = next(path for path in MODELS if path.stem == "xgboost_classes")
     x = np.random.default_rng(0).normal(3, 2, (40, 4)).astype(np.float32)
-    np.savez(tmp_path / "x.npz", X=x, y=np.arange(40) % 3)
+    x[::5, 1] = np.nan  # a missing value
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(40) % 3)
     device = load_device("stm32l4r5")
     assert isinstance(device, EdgeDevice)
     made = deploy(Request(path, device, tmp_path / "out", tmp_path / "x.npz"), EdgeTarget())
@@ -224,6 +225,8 @@ def test_a_deployment_keeps_class_and_scores_and_verifies(tmp_path: Path) -> Non
     assert made.record["accuracy"]["disagreements"] == 0
     found = verify(Deployment(made.folder, made.record), device, EdgeOptions())
     assert all(parity["differing"] == 0 for parity in found["parity"])
+    ran = simulate(Deployment(made.folder, made.record), device, tmp_path / "x.npz", EdgeOptions())
+    assert ran["results"]["accuracy"]["examples"] == 40
 
 
 def test_large_trees_take_wider_tables(tmp_path: Path) -> None:

@@ -62,7 +62,11 @@ def models():
     yield "sk_scaled_forest", scaled.fit(cancer, ill), cancer
     both = np.stack([progress, -progress / 3], axis=1)
     yield "sk_extra_trees_two_targets", ExtraTreesRegressor(6, max_depth=4, **seed).fit(sugar, both), sugar
-    yield "sk_boosting_regressor", GradientBoostingRegressor(n_estimators=12, **seed).fit(sugar, progress), sugar
+    yield (
+        "sk_boosting_regressor",
+        GradientBoostingRegressor(n_estimators=12, **seed).fit(sugar, progress),
+        sugar,
+    )
     yield "sk_logistic", make_pipeline(StandardScaler(), LogisticRegression()).fit(cancer, ill), cancer
     steps = MinMaxScaler(), Normalizer(), LogisticRegression()
     yield "sk_softmax_text_labels", make_pipeline(*steps).fit(iris, names), iris

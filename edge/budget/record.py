@@ -1,0 +1,58 @@
+"""What `deployment.json` keeps of a search under `budget`: the choices, the front, what was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trine.edge.budget.limits import Limits
+from trine.edge.budget.solve import front
+from trine.edge.budget.space import Alternative, Space
+from trine.edge.quantize.replay import decibels
+
+Choice = tuple[Alternative, ...]
+
+
+def record_of(
+    space: Space, limits: Limits, taken: Choice, compiled: Mapping[str, Any], why: str
+) -> dict[str, Any]:
+    """The object that stands in `deployment.json`; compiled: what the taken choice was measured to be."""
+    choices = front(space, {n: most for n, most in limits.resources.items() if n != "flash_bytes"})
+    if taken not in choices:
+        choices = sorted([*choices, taken], key=lambda c: space.total(c)["flash_bytes"])
+    return {
+        "limits": limits.as_json(),
+        "combinations": space.count,
+        "why": why,
+        "layers": [layer_json(layer, chosen) for layer, chosen in zip(space.layers, taken, strict=True)],
+        "front": [front_json(space, choice, choice == taken) for choice in choices],
+        "chosen": dict(compiled),
+    }
+
+
+def layer_json(layer: Sequence[Alternative], chosen: Alternative) -> dict[str, Any]:
+    """A layer's alternatives and the one taken."""
+    listed = [
+        {
+            "form": a.form, "flash_bytes": a.flash_bytes, "ram_bytes": a.ram_bytes, "energy_j": a.energy_j,
+            "noise": a.noise, **{k: v for k, v in a.settings.items() if k != "weight"},
+        }
+        for a in layer
+    ]  # fmt: skip
+    return {
+        "layer": chosen.layer,
+        "weight": chosen.settings["weight"],
+        "chosen": chosen.form,
+        "alternatives": listed,
+    }
+
+
+def front_json(space: Space, choice: Choice, chosen: bool) -> dict[str, Any]:
+    """A point of the front as predicted."""
+    total = space.total(choice)
+    return {
+        "bits": [a.settings["weight_bits"] for a in choice],
+        "flash_bytes": int(total["flash_bytes"]), "ram_bytes": int(total["ram_bytes"]),
+        "energy_j": total["energy_j"] if space.has_energy else None,
+        "weights_sqnr_db": decibels(total["noise"]), "chosen": chosen,
+    }  # fmt: skip
