@@ -39,24 +39,29 @@ def state_exponents(a: Array) -> NDArray[np.int8]:
     )
 
 
-def scan_body(name: str, limits: tuple[Array, Array] | None = None) -> Any:
-    """The GraphProto of a step; a and d are the values `name`.a and `name`.d outside. limits: of h, (channels, states)."""
+def scan_body(name: str, unit: Array | None = None) -> Any:
+    """The GraphProto of a step; a and d are `name`.a and `name`.d outside. unit: what h is rounded to, as int16."""
     from onnx import TensorProto, helper, numpy_helper
 
     def node(op: str, inputs: Sequence[str], output: str, **attributes: Any) -> Any:
         return helper.make_node(op, list(inputs), [output], **attributes)
 
+    free = "h_next" if unit is None else "h_free"
     nodes = [
         node("Unsqueeze", ("delta", "last"), "delta_column"), node("Unsqueeze", ("x", "last"), "x_column"),
         node("Unsqueeze", ("b", "middle"), "b_row"), node("Unsqueeze", ("c", "middle"), "c_row"),
         node("Mul", ("delta_column", f"{name}.a"), "rate"), node("Exp", ("rate",), "decay"),
         node("Mul", ("decay", "h"), "kept"), node("Mul", ("delta_column", "x_column"), "weight"),
-        node("Mul", ("weight", "b_row"), "given"), node("Add", ("kept", "given"), "h_next" if limits is None else "h_free"),
+        node("Mul", ("weight", "b_row"), "given"), node("Add", ("kept", "given"), free),
     ]  # fmt: skip
     constants = {"last": np.array([LAST]), "middle": np.array([MIDDLE])}
-    if limits is not None:
-        nodes += [node("Max", ("h_free", "least"), "h_above"), node("Min", ("h_above", "most"), "h_next")]
-        constants |= {"least": limits[0].astype(np.float32), "most": limits[1].astype(np.float32)}
+    if unit is not None:
+        nodes += [
+            node("Div", ("h_free", "unit"), "h_units"), node("Round", ("h_units",), "h_whole"),
+            node("Clip", ("h_whole", "least", "most"), "h_codes"), node("Mul", ("h_codes", "unit"), "h_next"),
+        ]  # fmt: skip
+        ends = {"least": np.array(-32768, np.float32), "most": np.array(32767, np.float32)}
+        constants |= {"unit": unit.astype(np.float32), **ends}
     nodes += [
         node("Mul", ("h_next", "c_row"), "read"), node("ReduceSum", ("read", "last"), "sum", keepdims=0),
         node("Mul", ("x", f"{name}.d"), "skip"), node("Add", ("sum", "skip"), "y"),

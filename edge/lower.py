@@ -102,7 +102,7 @@ def fusions(graph: Graph, stated: Collection[str] = ()) -> dict[str, Node]:
 
 
 def float_values(graph: Graph) -> set[str]:
-    """The activations that stay float32: those that only kernels read which take floats, and what such kernels write."""
+    """The activations that stay float32: those that only kernels read which take floats, and what those write."""
     takers = {node.name for node in graph.nodes if node.op in kernel_of() and kernel_of()[node.op].floats}
     readers = graph.consumers()
     given = {t.name for t in graph.inputs if (r := readers.get(t.name)) and all(n.name in takers for n in r)}
@@ -197,8 +197,8 @@ class Lowering:
         """The real range of an activation. Raises ValueError where it has none, being no real number."""
         if name not in self.ranges:
             raise ValueError(
-                f"{name} is {self.graph.dtype(name)}: this integer kernel computes quantised reals; --precision float32 "
-                "computes whole numbers as they are"
+                f"{name} is {self.graph.dtype(name)}: this integer kernel computes quantised reals; "
+                "--precision float32 computes whole numbers as they are"
             )
         return self.ranges[name]
 

@@ -90,7 +90,9 @@ def read_program(head: Mapping[str, Any], arrays: Mapping[str, Array]) -> Intege
     # Attributes are printed into C: no other words are read, so that a file from elsewhere brings no code.
     words = {"exact", "tflite", *kernel_of(), *C_TYPES, *operators(), *ACTIVATIONS}
     words |= {word for kernel in kernels().values() for word in kernel.words}
-    words |= {word for record in operators().values() for case in record.cases for word in texts(case.attributes)}
+    words |= {
+        word for record in operators().values() for case in record.cases for word in texts(case.attributes)
+    }
 
     def rich(value: Any) -> Any:
         if isinstance(value, dict):

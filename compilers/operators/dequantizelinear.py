@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trine.compilers.elementwise import same_shape
 from trine.compilers.graph import Array, Node, Shape
 from trine.compilers.operators import Case, Operator, SourceNode, Unsupported
 from trine.compilers.operators.quantizelinear import STORED, along, parameters, spell
-from trine.compilers.elementwise import same_shape
 
 
 def read(source: SourceNode) -> Node:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trine.compilers.elementwise import same_shape
 from trine.compilers.graph import Array, Node, Shape
 from trine.compilers.operators import Case, Form, Operator, SourceNode, Spelled, Unsupported
-from trine.compilers.elementwise import same_shape
 
 STORED = ("int8", "uint8", "int16", "uint16")
 

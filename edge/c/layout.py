@@ -140,9 +140,11 @@ def rename_outputs(
         swap = {name: hidden, copy: name}
         steps = [
             replace(
-                s, inputs=tuple(swap.get(n, n) for n in s.inputs), output=swap.get(s.output, s.output),
+                s,
+                inputs=tuple(swap.get(n, n) for n in s.inputs),
+                output=swap.get(s.output, s.output),
                 also=tuple(swap.get(n, n) for n in s.also),
-            )  # fmt: skip
+            )
             for s in steps
         ]
         del tensors[copy]

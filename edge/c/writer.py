@@ -134,7 +134,11 @@ class LayerWriter:
         ]
         if requantizer.by_float is not None:
             ratio = (requantizer.ratio / np.float32(2.0**requantizer.left)).astype(np.float32)
-            floats: tuple[Array, ...] = (ratio.view(np.int32), np.asarray(requantizer.zero_point), np.asarray(BY_FLOAT))
+            floats: tuple[Array, ...] = (
+                ratio.view(np.int32),
+                np.asarray(requantizer.zero_point),
+                np.asarray(BY_FLOAT),
+            )
             columns = [np.where(requantizer.by_float, f, c) for f, c in zip(floats, columns, strict=True)]
         columns = [np.broadcast_to(column, (count,)) for column in columns]
         entries = zip(np.asarray(bias, np.int64), *columns, strict=True)

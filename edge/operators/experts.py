@@ -33,7 +33,10 @@ def lower(lowering: Lowering, node: Node) -> Step:
 
 
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Array:
-    x, experts = inputs[0].astype(np.int64) - program.tensors[step.inputs[0]].zero_point, step.attributes["group"]
+    x, experts = (
+        inputs[0].astype(np.int64) - program.tensors[step.inputs[0]].zero_point,
+        step.attributes["group"],
+    )
     index = clipped(inputs[1], experts)
     weight = step.constants["weight"].astype(np.int64).reshape(experts, -1, x.shape[-1])
     outputs = weight.shape[1]

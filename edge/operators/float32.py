@@ -22,7 +22,9 @@ from trine.edge.qdq import FLOAT_OPSET, QdqWriter
 
 def lower(lowering: Lowering, node: Node) -> Step:
     step = step_of(lowering.graph, node)
-    for name, (shape, scale, zero_point, kind) in zip(step.outputs, all_outputs(lowering.graph, node), strict=True):
+    for name, (shape, scale, zero_point, kind) in zip(
+        step.outputs, all_outputs(lowering.graph, node), strict=True
+    ):
         lowering.tensors[name] = QuantizedTensor(name, shape, scale, zero_point, kind)
     return step
 

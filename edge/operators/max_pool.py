@@ -19,7 +19,9 @@ from trine.edge.qdq import QdqWriter
 
 def lower(lowering: Lowering, node: Node) -> Step:
     if len(node.attributes["kernel_shape"]) > 2:
-        raise InputError(f"node {node.name} (MaxPool): 3-D pools have no int8 kernel; --precision float32 has them")
+        raise InputError(
+            f"node {node.name} (MaxPool): 3-D pools have no int8 kernel; --precision float32 has them"
+        )
     y = lowering.like_input(node)
     return Step("max_pool", node.name, (node.inputs[0],), y.name, {}, dict(node.attributes))
 

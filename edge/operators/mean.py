@@ -46,7 +46,9 @@ def lower(lowering: Lowering, node: Node) -> Step:
     if node.op == "ReduceMean" and (set(node.attributes["axes"]) != spatial or len(spatial) not in (1, 2)):
         return lower_other_axes(lowering, node)
     if node.op == "AveragePool" and len(spatial) > 2:
-        raise InputError(f"node {node.name} (AveragePool): 3-D pools have no int8 kernel; --precision float32 has them")
+        raise InputError(
+            f"node {node.name} (AveragePool): 3-D pools have no int8 kernel; --precision float32 has them"
+        )
     if len(spatial) not in (1, 2):
         return lower_other_axes(lowering, whole_mean(node, x.shape))
     window = window_of(node, x.shape)

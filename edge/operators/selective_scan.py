@@ -1,15 +1,15 @@
 """SelectiveScan in integers: int8 in and out, an int16 state, no division and no float at run time.
 
-A step size has one of 256 values: a table gives it in units of 2^-k. u = delta |a| log2(e) counts in 2^-16; the decay is
-table[fraction of u] >> (whole part of u), units 2^-23, the table of 257 entries read with linear interpolation. A state
-h counts in scale 2^-e for its exponent e (`state_exponents`): scale from the observed range of 2^e h, so that states
-that forget quickly are held as finely as those that do not.
+A step size has one of 256 values: a table gives it in units of 2^-k. u = delta |a| log2(e) counts in 2^-16; the decay
+is table[fraction of u] >> (whole part of u), units 2^-23, the table of 257 entries read with linear interpolation. A
+state h counts in scale 2^-e for its exponent e (`state_exponents`), the scale from the observed range of 2^e h, so that
+states that forget quickly are held as finely as those that do not.
 
     g = (delta ((x - zx) << 23)) >> 32
     h = saturate16(((h << 16) decay >> 32) + ((g ((b - zb) gain)) >> 32 >> (in_shift - e)) + 2^6 >> 7)
     y = requantise(sum over states of (h (c - zc) >> (e + out_shift)) + skip (x - zx))
 
-onnxruntime runs the QDQ print, a Scan, in float32 with the state bounded as here.
+onnxruntime runs the QDQ print, a Scan, in float32 with the state rounded to int16 as here.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def qdq(writer: QdqWriter, step: Step) -> None:
         {"softplus": a["softplus"]},
     )
     unit = a["state_unit"] * 2.0 ** -k["exponent"].astype(np.float64)
-    body = scan_body(step.name, (-32768 * unit, 32767 * unit))
+    body = scan_body(step.name, unit)
     spelled = [
         replace(one, attributes={**one.attributes, "body": body}) if one.op == "Scan" else one
         for one in spell(node, FLOAT_OPSET)

@@ -197,13 +197,17 @@ def export(net: ExpertBeatNet, path: Path, classes: tuple[str, ...]) -> None:
     del model.graph.metadata_props[:], model.metadata_props[:]
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]
-    model.doc_string = f"AAMI heartbeat experts ({net.routing}) trained on MIT-BIH DS1; classes " + " ".join(classes)
+    model.doc_string = f"AAMI heartbeat experts ({net.routing}) trained on MIT-BIH DS1; classes " + " ".join(
+        classes
+    )
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--routing", choices=tuple(ROUTINGS), default="topk")
     parser.add_argument("--data", type=Path, default=Path("mitbih"), help="folder of `trine data mitbih -o`")
     parser.add_argument("--steps", type=int, default=STEPS)

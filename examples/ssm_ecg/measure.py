@@ -2,8 +2,8 @@
 
 python measure.py ssm_stream --signal stretches.npz
 
-The stretches are one signal after another; every step of the first 1,000 samples is counted, and as many steps that lie
-evenly over 100,000. The states that the later steps begin from are those of the stream's C on this machine.
+The stretches are one signal after another; steps that lie evenly over the first 1,000 samples are counted, and as
+many over 100,000. The states that the later steps begin from are those of the stream's C on this machine.
 """
 
 from __future__ import annotations
@@ -13,14 +13,30 @@ from pathlib import Path
 
 import numpy as np
 
-from trine.compilers.deployment import Deployment
-from trine.devices import device
+from trine.compilers.deployment import open_deployment
 from trine.edge.c.stream import emit_stream
 from trine.edge.emulate import emulator_for
+from trine.edge.program_file import load_program
+from trine.edge.streaming import stream
 from trine.edge.streaming.machine import CoreStream, HostStream, hops_of
-from trine.edge.streaming.simulate import opened
+from trine.edge.streaming.program import StreamProgram
 
 LENGTHS = (1_000, 100_000)
+CORE = "cortex-m4f"
+
+
+def counts(made: StreamProgram, hops: np.ndarray, places: list[int]) -> np.ndarray:
+    """Exact instructions of the steps at some places of a signal [hops, ...]."""
+    sources, (name,) = emit_stream(made, CORE), made.program.inputs
+    found, at = [], 0
+    with HostStream(made, sources) as host, CoreStream(made, sources, emulator_for(CORE)) as core:
+        state = host.fresh()
+        for place in places:
+            if place > at:
+                host.run(state, {name: hops[at:place]})
+            at = place
+            found.append(core.profile(state[None].copy(), {name: hops[at : at + 1]}).instructions)
+    return np.array(found)
 
 
 def main() -> None:
@@ -29,4 +45,22 @@ def main() -> None:
     )
     parser.add_argument("deployment", type=Path)
     parser.add_argument("--signal", type=Path, default=Path("stretches.npz"))
+    parser.add_argument("--steps", type=int, default=125, help="steps that are counted, of each length")
     given = parser.parse_args()
+    program = load_program(open_deployment(given.deployment).artifact("integer_program"))
+    made, (name,) = stream(program), program.inputs
+    with np.load(given.signal, allow_pickle=False) as file:
+        signal = np.concatenate(list(file["signal"]), axis=-1)[..., : max(LENGTHS)]
+    hops = hops_of(made, {name: program.tensors[name].quantize(signal)})[name]
+    for length in LENGTHS:
+        last = length // made.hop
+        places = np.unique(np.linspace(0, last - 1, given.steps).astype(int)).tolist()
+        found = counts(made, hops, places) / made.hop
+        print(
+            f"{length} samples: {found.mean():.1f} instructions a sample (least {found.min():.2f}, most "
+            f"{found.max():.2f}; {len(found)} steps of {made.hop} samples counted on {CORE})"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,10 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 OPSET, IR_VERSION = 18, 10
-BEAT, SIGNAL = 128, 1024  # samples of a beat, and of the stretches that the stream is calibrated with; 180 a second
+BEAT, SIGNAL = (
+    128,
+    1024,
+)  # samples of a beat, and of the stretches that the stream is calibrated with; 180 a second
 
 
 def scan_body(channels: int, states: int) -> Any:
@@ -122,7 +125,9 @@ def export(net: Mapping[str, Any], folder: Path, classes: Sequence[str]) -> list
             if k in used
         ]
         outputs = [value_info("logits", (5, time // 4) if stream else (5,))]
-        graph = helper.make_graph(nodes, name, [value_info(given, (1 if stream else 2, time))], outputs, arrays)
+        graph = helper.make_graph(
+            nodes, name, [value_info(given, (1 if stream else 2, time))], outputs, arrays
+        )
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(
             graph, opset_imports=opsets, producer_name="train_ssm", ir_version=IR_VERSION

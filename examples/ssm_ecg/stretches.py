@@ -2,7 +2,7 @@
 
 python stretches.py --records mitbih_raw     writes stretches.npz: `signal` [n, 1, 1024] in mV, n consecutive stretches
 
-Reads 119 and 208 as PhysioNet gives them (.hea, .dat); brought to 180 samples a second as the beats of `trine data mitbih`.
+Reads 119 and 208 as PhysioNet gives them (.hea, .dat); 180 samples a second, as the beats of `trine data mitbih`.
 """
 
 from __future__ import annotations

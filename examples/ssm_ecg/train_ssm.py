@@ -3,8 +3,8 @@
 python train_ssm.py --data mitbih     writes ssm.onnx and ssm_stream.onnx beside this file
 
 Reads `calib.npz`, made by `trine data mitbih -o DIR`; DS2 stays shut. Data, augmentation and recipe are those of
-`examples/ecg`, whose scripts are used as they are; of a beat, only the signal is read. Both files hold the same weights: `ssm.onnx` answers once a beat,
-`ssm_stream.onnx` at every fourth sample of a signal.
+`examples/ecg`, whose scripts are used as they are; of a beat, only the signal is read. Both files
+hold the same weights: `ssm.onnx` answers once a beat, `ssm_stream.onnx` at every fourth sample of a signal.
 """
 
 from __future__ import annotations

@@ -153,9 +153,7 @@ def test_every_unsupported_node_is_listed_at_once(tmp_path: Path) -> None:
         node("NoSuchOp", ["r"], ["u"], name="none"),
     ]
     constants = {"scale": np.array(0.1, np.float32), "zero": np.array(0, np.int8)}
-    proto = model(
-        nodes, [tensor("x", ["n", 3, 4])], ["m", "s", "u"], constants, domains=("vendor.custom",)
-    )
+    proto = model(nodes, [tensor("x", ["n", 3, 4])], ["m", "s", "u"], constants, domains=("vendor.custom",))
     with pytest.raises(UnsupportedNodes) as caught:
         read(proto, tmp_path)
     listed = {name: (op, reason) for name, op, reason in caught.value.nodes}

@@ -187,7 +187,9 @@ def test_c_is_the_definition_on_random_layers(tmp_path: Path) -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10_000), softplus=st.integers(0, 1), slow=st.floats(-4, 1), time=st.integers(1, 40))
+@given(
+    seed=st.integers(0, 10_000), softplus=st.integers(0, 1), slow=st.floats(-4, 1), time=st.integers(1, 40)
+)
 def test_it_is_near_float_and_onnxruntime(seed: int, softplus: int, slow: float, time: int) -> None:
     graph = layer(seed, time, softplus, slow)
     program = program_of(graph, seed)
@@ -230,7 +232,9 @@ def test_a_state_of_16_bits_remembers_over_thousands_of_steps() -> None:
 @pytest.mark.parametrize("a", [0.5, -1e9])
 def test_what_int8_cannot_hold_is_refused_by_name(a: float) -> None:
     graph = layer(1)
-    graph = replace(graph, constants={**graph.constants, "scan_a": np.full_like(graph.constants["scan_a"], a)})
+    graph = replace(
+        graph, constants={**graph.constants, "scan_a": np.full_like(graph.constants["scan_a"], a)}
+    )
     with pytest.raises(ValueError, match=r"node scan \(SelectiveScan\)"):
         program_of(graph)
 
