@@ -34,14 +34,17 @@ def _einsum(node: Any) -> str:
 CHECKS: dict[str, Callable[[Any], str]] = {"Einsum": _einsum, "GatherND": _batch_dims, "Split": _split}
 
 
+def _axis(node: Any) -> str:
+    axis = _integer(node, "axis", 0)
+    return "" if -MOST_AXES <= axis <= MOST_AXES else f"axis is {axis}"
+
+
 def hazards(nodes: Any) -> list[str]:
     """What is wrong with such nodes."""
     return [
         f"node {node.name or '(unnamed)'} ({node.op_type}) is not valid ONNX: {problem}"
         for node in nodes
-        if node.domain in ("", "ai.onnx")
-        and node.op_type in CHECKS
-        and (problem := CHECKS[node.op_type](node))
+        if node.domain in ("", "ai.onnx") and (problem := CHECKS.get(node.op_type, _axis)(node))
     ]
 
 

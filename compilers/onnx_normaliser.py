@@ -71,9 +71,15 @@ def quiet(*loggers: str) -> Iterator[None]:
 EXPANDING = frozenset({"ConstantOfShape", "Expand", "Pad", "Range", "Resize", "Tile"})
 
 
+# An attribute of these asks for any amount of time.
+ENDLESS = frozenset({"TfIdfVectorizer"})
+
+
 def _foldable(node: Any) -> bool | None:
     """Whether the optimiser may compute a node of constants; None leaves it to its own rules."""
     if node.op_type == "DequantizeLinear":  # the reader keeps the integers
+        return False
+    if node.op_type in ENDLESS:
         return False
     shapes = [output.shape for output in node.outputs]
     known = all(shape is not None and all(isinstance(d, int) for d in shape) for shape in shapes)

@@ -170,7 +170,11 @@ class _Lowering:
         """A constant that the model stores as integers, or one of those transposed."""
         name = source.outputs[0]
         if source.op == "Transpose":
-            self.constants[name] = np.transpose(source.constant(0, "x"), source.attributes.get("perm"))
+            x = source.constant(0, "x")
+            perm = tuple(source.attributes.get("perm", range(x.ndim)[::-1]))
+            if sorted(perm) != list(range(x.ndim)):
+                raise Unsupported(f"perm {perm} for {x.ndim} axes")
+            self.constants[name] = np.transpose(x, perm)
             if self.constants[name].ndim == 2 and source.inputs[0] in self.stored:
                 self.stored[name] = self.stored[source.inputs[0]].transposed()
             return

@@ -92,6 +92,8 @@ def _lengths(source: SourceNode) -> str:
         return _optional(source, LENGTHS)
     lengths = source.constant(LENGTHS, "sequence_lens").reshape(-1)
     time = source.shape(X)[1 if source.batch_of() is None and source.integer("layout", 0) else 0]
+    if lengths.size and not 0 <= lengths.min() <= lengths.max() <= time:
+        raise Unsupported(f"sequence_lens from {lengths.min()} to {lengths.max()} of {time} steps")
     if lengths.size and (lengths == time).all():
         return ""
     if source.batch_of() is not None and lengths.shape != (1,):

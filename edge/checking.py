@@ -69,7 +69,7 @@ def check_edge(source: Path, device: EdgeDevice, shapes: Mapping[str, Shape]) ->
         raise InputError(f"{source.name} cannot be compiled for {device.name}:\n  " + "\n  ".join(obstacles))
     try:
         fit = memory_of(graph, device)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{source.name} cannot be compiled for {device.name}:\n  {error}") from error
     counts: dict[str, int] = {}
     for node in graph.nodes:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def scan_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
     """Two rows of int32, and the state where it is not handed in."""
     channels, states = step.constants["exponent"].shape
-    return 8 * states + (0 if step.attributes["resumed"] else padded(2 * channels * states))
+    return int(8 * states + (0 if step.attributes["resumed"] else padded(2 * channels * states)))
 
 
 def scan_layer(layer: LayerWriter, step: Step) -> None:

@@ -84,6 +84,9 @@ FOUND: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "GatherND with negative batch_dims": (
         lambda: model([helper.make_node("GatherND", ["x", "x"], ["y"], batch_dims=-(2**31))],
                       {"x": (TensorProto.INT64, ["n", 4, 3])}), "batch_dims is -2147483648"),
+    "an axis beyond 32 bits": (
+        lambda: model([helper.make_node("LayerNormalization", ["x", "c"], ["y"], axis=2**31)], X,
+                      {"c": np.float32(1)}), "axis is 2147483648"),
     "Einsum with half an ellipsis": (
         lambda: model([helper.make_node("Einsum", ["x"], ["y"], equation="../../x")], X), "equation '../../x'"),
     "an attribute that holds graphs": (
@@ -105,6 +108,16 @@ FOUND: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: model([helper.make_node("DequantizeLinear", ["c", "s", "z"], ["w"]),
                        helper.make_node("Add", ["x", "w"], ["y"])], X,
                       {"c": np.ones(6, np.int8), "s": np.float32([1]), "z": np.zeros(3, np.int8)}), "3 zero points"),
+    "a sequence longer than its steps": (
+        lambda: model([helper.make_node("GRU", ["t", "w", "r", "", "l"], ["y"], hidden_size=2),
+                       helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2])][::-1], X,
+                      {"w": np.ones((1, 6, 6), np.float32), "r": np.ones((1, 6, 2), np.float32),
+                       "l": np.array([9], np.int32)}), "sequence_lens from 9 to 9 of 4 steps"),
+    "n-grams of any length": (
+        lambda: model([helper.make_node(
+            "TfIdfVectorizer", ["c"], ["y"], max_gram_length=2**62, min_gram_length=1, max_skip_count=0, mode="TF",
+            ngram_counts=[0], ngram_indexes=[0], pool_int64s=[1])], X, {"c": np.array([1, 2])}),
+        "does not depend|TfIdf"),
     "an attribute of no function": (
         lambda: model([referring()], X), "refers to 'x0', but the node is in no function"),
     "a mode that is no text": (

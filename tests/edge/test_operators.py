@@ -14,7 +14,6 @@ from trine.compilers.cases import draw
 from trine.compilers.operators import operators
 from trine.edge.float32 import writers
 from trine.edge.operators import kernel_for, kernel_of, kernels
-from trine.edge.parity import CLOSE_DB
 from trine.edge.qdq import run_qdq, to_qdq
 from trine.edge.quantize.replay import decibels, noise_ratio
 
@@ -26,6 +25,7 @@ TIES = {
 }  # fmt: skip
 # Kernels whose meaning is our own: so many steps from onnxruntime's float32 at most.
 OWN = {name for name, kernel in kernels().items() if kernel.apart} - {"softmax", "table"}
+QUIET_DB = 25.0  # of such a kernel's outputs against onnxruntime's, on inputs from -128 to 127
 # One step of the input can be a whole step of what they compute.
 STEPPING = {"Ceil", "Floor", "Mod", "Round", "Sign", "ThresholdedRelu"}
 # A core for each layout of weights: rows in pairs, single rows.
@@ -90,11 +90,11 @@ def test_onnxruntime_equals_numpy(bundle: str, optimize: bool, activation_type: 
     wrong = differing(bundle, found, wanted)
     for name, (count, step) in wrong.items():
         used = [kernels()[kernel] for kernel in graph_kernels(name)]
-        if any(kernel.apart > 1 for kernel in used):  # states that run on: judged by their noise
-            assert noise_of(bundle, name, found, wanted) >= CLOSE_DB, wrong
-        else:
-            own = any(kernel.name in OWN for kernel in used) and step <= sum(kernel.apart for kernel in used)
-            assert own or (step == 1 and count <= TIES.get((name, optimize), 0)), wrong
+        own = any(kernel.name in OWN for kernel in used)
+        near = own and step <= sum(kernel.apart for kernel in used)
+        # States run on, and what follows a step may have smaller steps: there the noise decides.
+        quiet = own and noise_of(bundle, name, found, wanted) >= QUIET_DB
+        assert near or quiet or (step == 1 and count <= TIES.get((name, optimize), 0)), (name, wrong)
 
 
 @pytest.mark.parametrize("core", LAYOUTS)
