@@ -21,6 +21,7 @@ from trine.edge.quantize.replay import decibels, noise_ratio
 
 # Of a program against onnxruntime's float32, where a kernel has a meaning of its own (`Kernel.apart` over 1).
 CLOSE_DB = 30.0
+FLOAT_THERE = "float32 there"  # said of a layer whose meaning in integers is our own
 FOLLOWED = 4  # batches whose differences are followed to where they begin
 FLOAT_TOLERANCE = 1e-4  # of an output's greatest value: float32 sums in another order, and other functions
 
@@ -178,7 +179,8 @@ def explain(
     for text in known:
         counted[text] = counted.get(text, 0) + 1
     listed = "; ".join(f"{text}: {count}" for text, count in sorted(counted.items()))
-    return f"{int(wrong.sum())} examples, onnxruntime's float32 sums round otherwise. First there: {listed}"
+    where = "" if any(FLOAT_THERE in text for text in counted) else " at ties"
+    return f"{int(wrong.sum())} examples, float32 rounding of onnxruntime's own sums{where}. First there: {listed}"
 
 
 def largest_gap(program: IntegerProgram, sample: Sample, found: Mapping[str, Int8]) -> int:
@@ -217,7 +219,7 @@ def first_differences(program: IntegerProgram, model: bytes, inputs: Mapping[str
             settled[i] = True
             most, reals = int(gap[i].max()), (tensor.dequantize(v[i]) for v in (theirs[step.output], q))
             if kernel.apart > 1 and (most <= kernel.apart or decibels(noise_ratio(*reals)) >= CLOSE_DB):
-                found[i] = f"{step.name} ({step.kernel}: float32 there, integers here)"
+                found[i] = f"{step.name} ({step.kernel}: {FLOAT_THERE}, integers here)"
             elif kernel.apart <= 1 and most == 1:
                 off = f"{int((gap[i] > 0).sum())} of {gap.shape[1]} values by one step"
                 found[i] = f"{step.name} ({step.kernel}, {off})"

@@ -1,6 +1,6 @@
 """ONNX's node tests, one operator each, run through the float32 C.
 
-`python tests/edge/node_cases.py` prints the table of docs/operators.md: for each operator the cases passed of the cases
+`python tests/edge/node_cases.py` prints the table of docs/onnx-node-tests.md: for each operator the cases passed of the cases
 there are, and why the others are refused.
 """
 
@@ -190,7 +190,7 @@ def tried(case: NodeCase) -> Outcome:
 
 
 def row(operator: str, outcomes: Sequence[Outcome]) -> str:
-    """The operator's row of docs/operators.md."""
+    """The operator's row of docs/onnx-node-tests.md."""
     good = sum(outcome.verdict == "passed" for outcome in outcomes)
     reasons = dict.fromkeys(plain(o.reason) for o in outcomes if o.verdict != "passed")
     integer = kernel_of()[operator].name if operator in kernel_of() else "-"
@@ -203,7 +203,7 @@ def plain(reason: str) -> str:
 
 
 def page() -> str:
-    """The table of docs/operators.md, between its markers."""
+    """The table of docs/onnx-node-tests.md, between its markers."""
     rows, passed, total = [], 0, 0
     for operator in sorted(set(writers()) & set(node_cases())):
         outcomes = [tried(case) for case in node_cases().get(operator, {}).values()]

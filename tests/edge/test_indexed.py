@@ -130,5 +130,9 @@ def test_any_channel_scale_in_c_equals_numpy(
         node = Node("BatchNormalization", f"n{i}_node", (f"n{i}_x", *constants), (f"n{i}_y",))
         tensors = {name: Tensor(name, shape) for name in (f"n{i}_x", f"n{i}_y")}
         graph = Graph(f"n{i}", (tensors[f"n{i}_x"],), (f"n{i}_y",), (node,), constants, tensors)
-        programs.append(lower(graph, {f"n{i}_x": (-1.5, 2.0), f"n{i}_y": (-3.0, 2.5)}).program)
+        wide = max(
+            1.0, 0.05 * float(np.abs(scale).max())
+        )  # most of a channel saturates, but its sums stay in int32
+        ranges = {f"n{i}_x": (-1.5, 2.0), f"n{i}_y": (-3.0 * wide, 2.5 * wide)}
+        programs.append(lower(graph, ranges).program)
     ran_in_c(programs, tmp_path_factory.mktemp("scales"), EXAMPLES, seed)

@@ -9,12 +9,12 @@ from node_cases import examine, node_cases, row
 
 from trine.edge.float32 import writers
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "onnx-node-tests.md"
 
 
 @pytest.mark.parametrize("operator", sorted(writers()))
 def test_every_node_case_passes_or_is_refused_by_name(operator: str) -> None:
-    """What passes is counted in docs/operators.md, made by `python tests/edge/node_cases.py`."""
+    """What passes is counted in docs/onnx-node-tests.md, made by `python tests/edge/node_cases.py`."""
     outcomes = {name: examine(case) for name, case in node_cases().get(operator, {}).items()}
     failed = {name: outcome for name, outcome in outcomes.items() if outcome.verdict == "failed"}
     assert not failed, "\n".join(f"{name}: {outcome.reason}" for name, outcome in failed.items())
