@@ -1,7 +1,7 @@
 """ONNX's node tests, one operator each, run through the float32 C.
 
-`python tests/edge/node_cases.py` prints the table of docs/onnx-node-tests.md: for each operator the cases passed of the cases
-there are, and why the others are refused.
+`python tests/edge/node_cases.py` prints the table of docs/onnx-node-tests.md: for each operator the cases passed of the
+cases there are, and why the others are refused.
 """
 
 from __future__ import annotations
