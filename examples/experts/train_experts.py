@@ -12,9 +12,7 @@ experts together. Reads `calib.npz`, made by `trine data mitbih -o DIR`; data, a
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
-import warnings
 from pathlib import Path
 
 import torch
@@ -23,6 +21,7 @@ from torch.nn import functional
 
 sys.path.append(str(Path(__file__).parents[1] / "ecg"))
 
+from exporting import export_beats
 from model import HighPass
 from train import Beats, Recipe, Sampler, augment, follow, load, repeatable
 
@@ -177,33 +176,6 @@ def deployable(net: ExpertBeatNet, normal_offset: float) -> ExpertBeatNet:
     return net.eval()
 
 
-def export(net: ExpertBeatNet, path: Path, classes: tuple[str, ...]) -> None:
-    """Write the network as ONNX, weights inside, names `beat`, `rr` and `logits`, any batch size."""
-    import onnx
-
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it speaks of packages that are not needed here
-    batch = {0: torch.export.Dim("batch")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            net, (torch.zeros(2, 2, 128), torch.zeros(2, 8)), input_names=["beat", "rr"], output_names=["logits"],
-            dynamic_shapes={"beat": batch, "rr": batch}, opset_version=18, dynamo=True, verbose=False,
-        )  # fmt: skip
-    assert program is not None
-    model = program.model_proto
-    # The exporter's notes hold paths of this machine and change from run to run.
-    for node in model.graph.node:
-        del node.metadata_props[:]
-    del model.graph.metadata_props[:], model.metadata_props[:]
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        del value.metadata_props[:]
-    model.doc_string = f"AAMI heartbeat experts ({net.routing}) trained on MIT-BIH DS1; classes " + " ".join(
-        classes
-    )
-    onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -218,7 +190,11 @@ def main() -> None:
     beats, recipe = load(given.data), Recipe()
     net = train(beats, given.routing, recipe, given.steps, given.seed)
     path = given.output or Path(__file__).parent / f"{given.routing}.onnx"
-    export(deployable(net, recipe.normal_offset), path, beats.classes)
+    deployed = deployable(net, recipe.normal_offset)
+    about = f"AAMI heartbeat experts ({deployed.routing}) trained on MIT-BIH DS1; classes " + " ".join(
+        beats.classes
+    )
+    export_beats(deployed, path, about)
     print(path)
 
 
