@@ -15,9 +15,10 @@ from trine.devices.errors import InputError
 from trine.edge.c.emit import emit_c
 from trine.edge.fit import runs_onnx, static_fit
 from trine.edge.lower import lower, observed
+from trine.edge.program import IntegerProgram
 from trine.edge.remedies import remedies_for
 from trine.edge.simplify import simplify
-from trine.edge.stated import is_quantised
+from trine.edge.stated import is_quantised, strip
 from trine.edge.target import TARGET
 
 
@@ -68,13 +69,13 @@ def check_edge(source: Path, device: EdgeDevice, shapes: Mapping[str, Shape]) ->
     if obstacles:
         raise InputError(f"{source.name} cannot be compiled for {device.name}:\n  " + "\n  ".join(obstacles))
     try:
-        fit = memory_of(graph, device)
+        program = program_of(graph)
+        fit = memory_of(program, device)
     except (ValueError, OverflowError) as error:
         raise InputError(f"{source.name} cannot be compiled for {device.name}:\n  {error}") from error
     counts: dict[str, int] = {}
     for node in graph.nodes:
         counts[node.op] = counts.get(node.op, 0) + 1
-    program = lower(graph, made_up(graph)).program
     sources = None if runs_onnx(device) else emit_c(program, device.core)
     remedies = [] if all(f.ok for f in fit) else remedies_for(program, sources, device, fit)
     return CheckReport(source.name, device.name, graph.macs(), graph.parameters(), counts, fit, remedies)
@@ -85,9 +86,16 @@ def made_up(graph: Graph) -> dict[str, tuple[float, float]]:
     return dict.fromkeys(observed(graph), (-1.0, 1.0))
 
 
-def memory_of(graph: Graph, device: EdgeDevice) -> list[Fit]:
+def program_of(graph: Graph) -> IntegerProgram:
+    """The int8 program of a network, by its own scales where it has them. Raises ValueError where sums leave int32."""
+    if is_quantised(graph):
+        stripped = strip(graph)
+        return lower(stripped.graph, {}, stated=stripped.stated).program
+    return lower(graph, made_up(graph)).program
+
+
+def memory_of(program: IntegerProgram, device: EdgeDevice) -> list[Fit]:
     """RAM and flash by arithmetic."""
-    program = lower(graph, made_up(graph)).program
     if runs_onnx(device):
         weights = sum(a.nbytes for step in program.steps for a in step.constants.values())
         return [Fit("ram", weights, device.ram_bytes, "B", "modelled")]

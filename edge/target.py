@@ -82,7 +82,7 @@ def quantize_pass(program: Graph, job: Job, examples: Examples | None) -> tuple[
     if options_of(job).precision == "float32":
         return as_it_is(program)
     if is_quantised(program):
-        return as_stated(program)
+        return as_stated(program, options_of(job))
     if not observed(program):
         return without_scales(program)
     if examples is None:
@@ -107,9 +107,14 @@ def quantize_pass(program: Graph, job: Job, examples: Examples | None) -> tuple[
     details = {
         "layers": [r.as_json() for r in made.receipts],
         "decisions": [vars(d) for d in made.decisions],
-        "channels": channels, "nudged": nudged, "sqnr_db": made.sqnr_db, "notes": list(made.notes),
+        "channels": channels, "nudged": nudged, "sqnr_db": finite(made.sqnr_db), "notes": list(made.notes),
     }  # fmt: skip
     return EdgeProgram(program, made, budget=budget), PassReceipt("quantize", changed, details)
+
+
+def finite(decibels: float) -> float | None:
+    """A number that JSON can hold; None for no noise at all."""
+    return decibels if math.isfinite(decibels) else None
 
 
 def as_it_is(graph: Graph) -> tuple[EdgeProgram, PassReceipt]:
@@ -133,8 +138,13 @@ def without_scales(graph: Graph) -> tuple[EdgeProgram, PassReceipt]:
     return EdgeProgram(graph, made), PassReceipt("quantize", changed, {"notes": [note]})
 
 
-def as_stated(graph: Graph) -> tuple[EdgeProgram, PassReceipt]:
-    """A network that arrives quantised, by its own scales and integers."""
+def as_stated(graph: Graph, options: EdgeOptions) -> tuple[EdgeProgram, PassReceipt]:
+    """A network that arrives quantised, by its own scales and integers. InputError where the options ask for others."""
+    if options.precision != "int8" or options.requantize != "exact" or options.limits != EdgeOptions().limits:
+        raise InputError(
+            f"{graph.name} arrives quantised and is taken as it is: --precision, --requantize and --max-* are for the "
+            "float model it was made from"
+        )
     stripped = strip(graph)
     try:
         lowered = lower(stripped.graph, {}, stated=stripped.stated)
@@ -276,7 +286,7 @@ def quantize_receipt(program: EdgeProgram) -> PassReceipt:
         "layers": [r.as_json() for r in made.receipts],
         "decisions": [vars(d) for d in made.decisions],
         "certificates": {name: vars(c) for name, c in made.certificates.items()},
-        "sqnr_db": made.sqnr_db,
+        "sqnr_db": finite(made.sqnr_db),
         "notes": list(made.notes),
     }
     return PassReceipt("quantize", "", details)

@@ -12,12 +12,17 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from program_samples import Job, run_on_host
 
+from trine.compilers.deploy import deploy
 from trine.compilers.graph import Array, Graph
 from trine.compilers.source import load_source
+from trine.compilers.target import Job as CompileJob
+from trine.devices import load_device
 from trine.devices.errors import InputError
 from trine.edge.c.emit import emit_c
+from trine.edge.checking import check_edge
 from trine.edge.lower import Lowered, lower
 from trine.edge.stated import is_quantised, problems, strip
+from trine.edge.target import EdgeOptions, EdgeTarget
 
 EXAMPLES = 400
 
@@ -172,3 +177,24 @@ def test_blocks_of_scales_are_refused_by_name(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match=r"blocks.*block_size"):
         load_source(tmp_path / "n.onnx")
+
+
+def test_compiled_it_keeps_its_scales_and_refuses_others(tmp_path: Path) -> None:
+    path = quantised(tmp_path, "QDQ", "QInt8")
+    np.savez(tmp_path / "calib.npz", x=examples(64))
+    device = load_device("stm32l4r5")
+
+    def job(name: str, **chosen: Any) -> CompileJob:
+        options = EdgeOptions(parity_examples=32, emulated_examples=4, **chosen)
+        return CompileJob(path, device, tmp_path / name, tmp_path / "calib.npz", options=options)
+
+    record = deploy(job("out"), EdgeTarget()).record
+    assert record["parity"]
+    assert all(parity["differing"] == 0 for parity in record["parity"])
+    assert "arrive quantised" in record["passes"][0]["changed"]
+    assert "Infinity" not in (tmp_path / "out" / "receipts.json").read_text()
+    for chosen in ({"precision": "int4"}, {"requantize": "tflite"}):
+        with pytest.raises(InputError, match="arrives quantised and is taken as it is"):
+            deploy(job("again", **chosen), EdgeTarget())
+    assert not (tmp_path / "again").exists()
+    assert check_edge(path, device, {}).ok
