@@ -103,7 +103,7 @@ def fix(ensemble: Ensemble) -> tuple[Forest, dict[str, Any]]:
     if not builder.columns:
         builder.column(0, 0)
     largest, count = reach(ensemble) + ensemble.threshold * 2, len(roots)
-    bits = min(floor(log2(ROOM / largest.max())), MOST_BITS) if largest.max() > 0 else 0
+    bits = min(floor(log2(ROOM / largest.max())), MOST_BITS) if largest.max() > 0 else MOST_BITS
     share = count if ensemble.aggregate == "AVERAGE" else 1
     row_float = np.concatenate([weights for _, weights in builder.rows]).astype(np.float32)
     base = ensemble.base if len(ensemble.base) else np.zeros(ensemble.outputs, np.float32)

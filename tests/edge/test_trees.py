@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from program_samples import Job, run_on_host
 from tree_samples import SPECIAL, built, ensemble, inputs, model_of, reference
@@ -256,6 +256,7 @@ def test_large_trees_take_wider_tables(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000))
+@example(357)  # all leaves zero
 def test_each_leaf_is_reached_as_the_source_says(seed: int) -> None:
     op, attributes, features = ensemble(seed)
     made = built(op, attributes, features)
