@@ -399,7 +399,7 @@ def stored_linear(
 
     Raises ValueError where they are not symmetric int8 a channel, or the bias is not in units of the sums.
     """
-    turned = weight.transposed() if weight.integers.shape != real.shape or weight.axis == 1 else weight
+    turned = weight if np.array_equal(weight.real, real) else weight.transposed()
     low = 128 if turned.integers.dtype == np.uint8 else 0
     zeros = turned.zero_point.astype(np.int64) - low
     if turned.integers.dtype not in (np.int8, np.uint8) or zeros.any() or turned.axis not in (0, None):

@@ -14,6 +14,7 @@ import numpy as np
 
 from trine.compilers.graph import Graph, Node, Tensor
 from trine.edge.lower import FORCED, SHARES_INPUT, fusions, same
+from trine.edge.operators import kernel_for
 from trine.edge.program import QuantizedTensor
 
 RAISED = {
@@ -61,8 +62,9 @@ def problems(graph: Graph) -> list[str]:
     if found:
         return found
     stripped = strip(graph)
-    swallowed = {node.name for node in fusions(stripped.graph, stripped.stated).values()}
+    found = [text for node in stripped.graph.nodes for text in constant_problems(stripped.graph, node)]
     fused = fusions(stripped.graph, stripped.stated)
+    swallowed = {node.name for node in fused.values()}
     for node in stripped.graph.nodes:
         name = fused[node.name].outputs[0] if node.name in fused else node.outputs[0]
         free = node.op in FORCED or node.op in SHARES_INPUT or node.name in swallowed
@@ -75,6 +77,27 @@ def problems(graph: Graph) -> list[str]:
         for t in stripped.graph.inputs
         if t.name not in stripped.stated and t.dtype == "float32"
     ]
+    return found
+
+
+def constant_problems(graph: Graph, node: Node) -> list[str]:
+    """Constants of an exact kernel that are not quantised in the model, or whose integers the kernel does not take."""
+    kernel = kernel_for(graph, node)
+    if kernel is None or kernel.apart or node.op in SHARES_INPUT:
+        return []
+    found = []
+    for place, name in enumerate(node.inputs):
+        value, stored = graph.constants.get(name), graph.stored.get(name)
+        bias = place == 2 and node.op in ("Conv", "Gemm")  # counts in units of the sums, stored or not
+        if value is None or value.dtype != np.float32 or value.size == 1 or bias:
+            continue
+        matrix = node.op in ("Conv", "Gemm") or (node.op == "MatMul" and place == 1 and value.ndim == 2)
+        if not matrix and node.op not in ("Add", "Sub", "Mul"):
+            found.append(f"node {node.name} ({node.op}): its kernel does not take the integers of {name}")
+        elif stored is None or not (matrix or stored.axis is None):
+            found.append(
+                f"node {node.name} ({node.op}): {name} is not quantised in the model, or not with one scale"
+            )
     return found
 
 

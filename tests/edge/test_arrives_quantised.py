@@ -198,3 +198,41 @@ def test_compiled_it_keeps_its_scales_and_refuses_others(tmp_path: Path) -> None
             deploy(job("again", **chosen), EdgeTarget())
     assert not (tmp_path / "again").exists()
     assert check_edge(path, device, {}).ok
+
+
+def spelled_out(folder: Path, weight: Array, quantise_weight: bool) -> Path:
+    """x -> Q, DQ -> MatMul by a matrix of one scale -> Q, DQ -> y, over rows of x."""
+    node, real = helper.make_node, np.float32(0.02)
+    constants = {"s": np.array(0.05, np.float32), "z": np.array(3, np.int8), "t": np.array(0.2, np.float32)}
+    constants |= {"w": weight, "ws": np.array(real), "wz": np.array(0, np.int8)}
+    matrix = [node("DequantizeLinear", ["w", "ws", "wz"], ["m"])] if quantise_weight else []
+    if not quantise_weight:
+        constants |= {"m": weight.astype(np.float32) * real}
+        constants = {name: value for name, value in constants.items() if name not in ("w", "ws", "wz")}
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["xq"]), node("DequantizeLinear", ["xq", "s", "z"], ["xr"]), *matrix,
+        node("MatMul", ["xr", "m"], ["p"], "product"), node("QuantizeLinear", ["p", "t", "z"], ["pq"]),
+        node("DequantizeLinear", ["pq", "t", "z"], ["y"]),
+    ]  # fmt: skip
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3, len(weight)]) for name in "xy"]
+    initial = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "rows", ends[:1], ends[1:], initial)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, folder / "rows.onnx")
+    return folder / "rows.onnx"
+
+
+def test_a_square_matrix_of_one_scale_is_not_turned(tmp_path: Path) -> None:
+    """Its shape and its scale do not tell which way it lies; its values do."""
+    weight = np.random.default_rng(2).integers(-100, 100, (6, 6)).astype(np.int8)
+    path = spelled_out(tmp_path, weight, quantise_weight=True)
+    _, lowered = taken(path)
+    x = np.random.default_rng(3).normal(0, 2, (64, 3, 6)).astype(np.float32)
+    np.testing.assert_array_equal(lowered.program.run_float({"x": x})["y"], in_onnxruntime(path, x))
+
+
+def test_weights_that_the_model_leaves_in_float_are_named(tmp_path: Path) -> None:
+    weight = np.random.default_rng(2).integers(-100, 100, (6, 6)).astype(np.int8)
+    graph = load_source(spelled_out(tmp_path, weight, quantise_weight=False))
+    (problem,) = problems(graph)
+    assert "product (MatMul): m is not quantised in the model" in problem
