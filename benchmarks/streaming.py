@@ -26,7 +26,8 @@ from trine.edge.c.emit import emit_c
 from trine.edge.c.stream import emit_stream
 from trine.edge.emulate import emulator_for
 from trine.edge.fit import io_bytes
-from trine.edge.lower import lower, observed
+from trine.edge.fusing import observed
+from trine.edge.lower import lower
 from trine.edge.parity import as_bytes, entry_of
 from trine.edge.program import IntegerProgram
 from trine.edge.streaming import StreamProgram, stream

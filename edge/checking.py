@@ -14,7 +14,8 @@ from trine.devices import EdgeDevice
 from trine.devices.errors import InputError
 from trine.edge.c.emit import emit_c
 from trine.edge.fit import runs_onnx, static_fit
-from trine.edge.lower import lower, observed
+from trine.edge.fusing import observed
+from trine.edge.lower import lower
 from trine.edge.program import IntegerProgram
 from trine.edge.remedies import remedies_for
 from trine.edge.simplify import simplify

@@ -6,137 +6,27 @@ bounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trine.compilers.graph import Array, Graph, Node, Shape, Stored
-from trine.edge.lowbit import SMALLEST_SCALE, WeightBits, scales_of, to_codes
-from trine.edge.operators import kernel_for, kernel_of
+from trine.compilers.graph import Graph, Node, Shape
+from trine.edge.fusing import activation_bounds, float_values, fusions
+from trine.edge.lowbit import SMALLEST_SCALE, WeightBits
+from trine.edge.operators import kernel_for
 from trine.edge.program import QMAX, QMIN, IntegerProgram, QuantizedTensor, Step
 from trine.edge.requantize import Certificate, Requantizer, as_stated, certify, split_ratio_tflite
+from trine.edge.weights import LARGEST_SUM
 
-FUSES_ACTIVATION = frozenset(
-    {
-        "Conv",
-        "Gemm",
-        "MatMul",
-        "Add",
-        "Sub",
-        "Mul",
-        "AveragePool",
-        "GlobalAveragePool",
-        "ReduceMean",
-        "ConvTranspose",
-        "BatchNormalization",
-    }
-)
-FORCED = {
-    "Softmax": (np.float32(1 / 256), -128),
-    "Sigmoid": (np.float32(1 / 256), -128),
-    "Tanh": (np.float32(1 / 128), 0),
-}
-SHARES_INPUT = frozenset(
-    {
-        "MaxPool",
-        "Reshape",
-        "Flatten",
-        "Squeeze",
-        "Unsqueeze",
-        "Transpose",
-        "Identity",
-        "Dropout",
-        "ReduceMax",
-        "ReduceMin",
-        "TopK",
-        "Slice",
-        "Split",
-        "Expand",
-        "Tile",
-        "Trilu",
-        "DepthToSpace",
-        "SpaceToDepth",
-        "Gather",
-        "GatherElements",
-        "GatherND",
-        "Resize",
-    }
-)
 Made = TypeVar("Made")
-TIE_MARGINS = (
-    2e-5,
-    4e-6,
-    0.0,
-)  # of an output step; float32 rounding in onnxruntime's several forms stays below the first
+# Of an output step; float32 rounding in onnxruntime's several forms stays below the first.
+TIE_MARGINS = (2e-5, 4e-6, 0.0)
 IN_FLOAT = -1.0  # a tie margin that asks for rounding in float32
 NUDGES = 200
 NUDGE_STRIDE = 37  # float32 steps; 200 of them move the scale by at most 0.1 %
-LARGEST_SUM = 2**31 - 1
-BIAS_LIMIT = 2.0**29
-
-
-def activation_bounds(node: Node) -> tuple[float, float]:
-    """Real bounds of a Relu or Clip node in normal form."""
-    if node.op == "Relu":
-        return 0.0, np.inf
-    return float(node.attributes.get("min", -np.inf)), float(node.attributes.get("max", np.inf))
-
-
-def fusions(graph: Graph, stated: Collection[str] = ()) -> dict[str, Node]:
-    """Node name -> the Relu or Clip that is fused into it; none where the model states the scale between them."""
-    consumers, found = graph.consumers(), {}
-    for node in graph.nodes:
-        readers = consumers.get(node.outputs[0], [])
-        if (
-            node.op not in FUSES_ACTIVATION
-            or len(readers) != 1
-            or node.outputs[0] in {*graph.outputs, *stated}
-        ):
-            continue
-        if readers[0].op in ("Relu", "Clip") and readers[0].inputs[0] == node.outputs[0]:
-            found[node.name] = readers[0]
-    return found
-
-
-def float_values(graph: Graph) -> set[str]:
-    """The activations that stay float32: those that only kernels read which take floats, and what those write."""
-    takers = {node.name for node in graph.nodes if node.op in kernel_of() and kernel_of()[node.op].floats}
-    readers = graph.consumers()
-    given = {t.name for t in graph.inputs if (r := readers.get(t.name)) and all(n.name in takers for n in r)}
-    return given | {name for node in graph.nodes if node.name in takers for name in node.outputs}
-
-
-def mixtures(graph: Graph) -> list[str]:
-    """Nodes that read float32 where integers are wanted, or the other way round."""
-    floats, found = float_values(graph), []
-    for node in graph.nodes:
-        kernel = kernel_of().get(node.op)
-        read = [n for n in node.inputs if n in graph.tensors and graph.dtype(n) == "float32"]
-        if kernel is None or not read or all((n in floats) == kernel.floats for n in read):
-            continue
-        what = (
-            "reads integers here and wants floats"
-            if kernel.floats
-            else "reads floats here and wants integers"
-        )
-        found.append(f"node {node.name} ({node.op}): {what}; --precision float32 has no such borders")
-    return found
-
-
-def observed(graph: Graph) -> tuple[str, ...]:
-    """The activations whose range decides a scale: inputs and outputs of kernels, in order."""
-    fused = fusions(graph)
-    names = [tensor.name for tensor in graph.inputs]
-    swallowed = {node.name for node in fused.values()}
-    for node in graph.nodes:
-        if node.name in swallowed or node.op in FORCED or node.op in SHARES_INPUT:
-            continue
-        names += fused[node.name].outputs[:1] if node.name in fused else [n for n in node.outputs if n]
-    floats = float_values(graph)
-    return tuple(name for name in names if graph.dtype(name) == "float32" and name not in floats)
 
 
 def parameters_of(low: float, high: float) -> tuple[np.float32, int]:
@@ -147,15 +37,6 @@ def parameters_of(low: float, high: float) -> tuple[np.float32, int]:
     if high == low:
         scale = np.float32(1.0)
     return np.float32(scale), int(np.clip(np.rint(QMIN - low / float(scale)), QMIN, QMAX))
-
-
-def quantize_weight(
-    weight: Array, clip: NDArray[np.float32] | None = None, bits: int = 8
-) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Codes of `bits` bits (see `lowbit`) with a scale a channel, axis 0. clip: real maximum a channel."""
-    rows = weight.reshape(weight.shape[0], -1)
-    scale = scales_of(rows, bits, clip)
-    return to_codes(rows / scale[:, None], bits).reshape(weight.shape), scale
 
 
 @dataclass(frozen=True)
@@ -372,79 +253,3 @@ def lower(
     )
     program.check()
     return Lowered(program, lowering.certificates)
-
-
-def linear_sum_bounds(
-    weight: NDArray[np.int8], bias: NDArray[np.int64], zero_point: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Least and greatest int32 sum of each channel over all int8 inputs; weight [channels, ...], bias int64.
-
-    Raises ValueError where a partial sum, in any order and with the zero point folded into the bias, could
-    leave int32.
-    """
-    rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
-    positive, negative = np.where(rows > 0, rows, 0).sum(axis=1), np.where(rows < 0, rows, 0).sum(axis=1)
-    top, bottom = QMAX - zero_point, QMIN - zero_point
-    low, high = bias + top * negative + bottom * positive, bias + top * positive + bottom * negative
-    partial = np.abs(bias - zero_point * rows.sum(axis=1)) + 128 * np.abs(rows).sum(axis=1)
-    if partial.max(initial=0) > LARGEST_SUM:
-        raise ValueError(f"an int32 sum could reach {partial.max()}; split the layer or scale its bias down")
-    return low, high
-
-
-def stored_linear(
-    weight: Stored, bias: Stored | None, real: Array, real_bias: Array | None, source_scale: np.float32
-) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.float32]]:
-    """As `quantize_linear`, with the integers that the model itself stores; real: the weight [channels, ...] they mean.
-
-    Raises ValueError where they are not symmetric int8 a channel, or the bias is not in units of the sums.
-    """
-    turned = weight if np.array_equal(weight.real, real) else weight.transposed()
-    low = 128 if turned.integers.dtype == np.uint8 else 0
-    zeros = turned.zero_point.astype(np.int64) - low
-    if turned.integers.dtype not in (np.int8, np.uint8) or zeros.any() or turned.axis not in (0, None):
-        raise ValueError("the model stores a weight that is not symmetric int8 for each output channel")
-    q = (turned.integers.astype(np.int64) - low).astype(np.int8)
-    scale = np.broadcast_to(turned.scale, (len(q),)).astype(np.float32)
-    if real_bias is None:
-        return q, np.zeros(len(q), np.int64), scale
-    units = (source_scale * scale).astype(np.float32)
-    if (
-        bias is not None
-        and bias.integers.dtype == np.int32
-        and np.allclose(bias.scale, units, rtol=1e-6, atol=0)
-    ):
-        return q, bias.integers.astype(np.int64).reshape(-1), scale
-    return (
-        q,
-        np.rint(real_bias.astype(np.float64) / units.astype(np.float64)).astype(np.int64).reshape(-1),
-        scale,
-    )
-
-
-def quantize_linear(
-    weight: Array,
-    bias: Array | None,
-    source_scale: np.float32,
-    clip: NDArray[np.float32] | None,
-    bits: int = 8,
-) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.float32]]:
-    """(weight codes, int32 bias, weight scale) of a layer; weight [channels, ...], bias [channels] or None.
-
-    The bias counts in units of float32(source_scale * weight_scale), as QDQ stores it. Where a channel's
-    weights are so small (or all zero) that its bias would leave +-2^29, the channel's weight scale is
-    raised until it does not.
-    """
-    real = np.zeros(weight.shape[0]) if bias is None else bias.astype(np.float64)
-    _, scale = quantize_weight(weight, clip, bits)
-    dead = ~np.any(weight.reshape(weight.shape[0], -1), axis=1)
-    if (
-        bits == 2
-    ):  # no code is zero: a channel without weights gets the smallest that leave its bias exact enough
-        scale = np.where(dead, SMALLEST_SCALE, scale)
-    kept = 2.0**27 if bits == 2 else 2.0**20
-    least = np.abs(real) / (float(source_scale) * np.where(dead, kept, BIAS_LIMIT))
-    scale = np.where(dead & (least > 0), least, np.maximum(scale, least)).astype(np.float32)
-    rows = weight.reshape(weight.shape[0], -1) / scale[:, None]
-    q = to_codes(rows, bits).reshape(weight.shape)
-    return q, np.rint(real / (source_scale * scale).astype(np.float64)).astype(np.int64), scale

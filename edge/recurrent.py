@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from trine.compilers.graph import Array
 from trine.compilers.recurrent import Function, activate
 from trine.edge.lowbit import SMALLEST_SCALE
-from trine.edge.lower import LARGEST_SUM, linear_sum_bounds
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 from trine.edge.requantize import Requantizer, make_requantizer, split_ratio
+from trine.edge.weights import LARGEST_SUM, linear_sum_bounds
 
 GATE_BITS = 12  # a gate's sum counts in 2^-12
 UNIT_BITS = 15  # a function's value counts in 2^-15

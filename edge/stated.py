@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trine.compilers.graph import Graph, Node, Tensor
-from trine.edge.lower import FORCED, SHARES_INPUT, fusions, same
+from trine.edge.fusing import FORCED, SHARES_INPUT, fusions
+from trine.edge.lower import same
 from trine.edge.operators import kernel_for
 from trine.edge.program import QuantizedTensor
 

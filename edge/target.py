@@ -24,7 +24,8 @@ from trine.edge.c.emit import CSources, emit_c
 from trine.edge.cost import Duty, Size, estimate_cost
 from trine.edge.fit import certain_misfit, fit_of, runs_onnx, static_fit
 from trine.edge.float32 import float_program, writers
-from trine.edge.lower import lower, mixtures, observed
+from trine.edge.fusing import mixtures, observed
+from trine.edge.lower import lower
 from trine.edge.operators import kernel_for
 from trine.edge.parity import Sample, draw, entry_of, in_onnxruntime, on_host, vectors
 from trine.edge.program_file import save_program

@@ -18,7 +18,7 @@ from trine.edge.budget.measure import Measured, measure
 from trine.edge.budget.record import Choice, record_of
 from trine.edge.budget.solve import front, solve
 from trine.edge.budget.space import Space, bits_chosen, lowered, space_of
-from trine.edge.lower import observed
+from trine.edge.fusing import observed
 from trine.edge.quantize import Quantized, quantize
 from trine.edge.quantize.histogram import extremes
 from trine.edge.quantize.sensitivity import sensitivity

@@ -16,10 +16,11 @@ import numpy as np
 from trine.compilers.graph import Array, Node
 from trine.compilers.onnx_writer import spelled
 from trine.edge.c.attention import attention_layer, attention_scratch
-from trine.edge.lower import LARGEST_SUM, Lowering
+from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
 from trine.edge.program import IntegerProgram, Step
 from trine.edge.qdq import OPSET, QdqWriter
+from trine.edge.weights import LARGEST_SUM
 
 FAR = 16 << 8  # steps of 1/256 beyond which a weight counts as 0: e^-16 is below half of 2^-15
 RATIO_BITS = 22

@@ -15,10 +15,11 @@ from trine.compilers.graph import Array, Node
 from trine.compilers.operators.conv import convolve, pad_spatial
 from trine.edge.c.linear import conv_layer, conv_scratch
 from trine.edge.lowbit import RAISED
-from trine.edge.lower import LARGEST_SUM, Lowering, linear_sum_bounds, quantize_linear, stored_linear
+from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
 from trine.edge.program import Int8, IntegerProgram, Step
 from trine.edge.qdq import QdqWriter
+from trine.edge.weights import LARGEST_SUM, linear_sum_bounds, quantize_linear, stored_linear
 
 PACKABLE = frozenset({"conv", "dense"})  # kernels whose weights may have 4 or 2 bits
 

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from trine.compilers.graph import Array, Node
 from trine.edge.c.linear import matmul_layer
 from trine.edge.lowbit import SMALLEST_SCALE
-from trine.edge.lower import IN_FLOAT, LARGEST_SUM, Lowering
+from trine.edge.lower import IN_FLOAT, Lowering
 from trine.edge.operators import Kernel
 from trine.edge.program import Int8, IntegerProgram, QuantizedTensor, Step
 from trine.edge.qdq import QdqWriter
 from trine.edge.requantize import Requantizer, equal_on_range, make_requantizer
+from trine.edge.weights import LARGEST_SUM
 
 
 def symmetric(name: str, value: Array) -> tuple[QuantizedTensor, NDArray[np.int8]]:

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Node
 from trine.edge.c.loops import open_loops, split_axes
-from trine.edge.lower import IN_FLOAT, LARGEST_SUM, Lowering, clear_of_ties
+from trine.edge.lower import IN_FLOAT, Lowering, clear_of_ties
 from trine.edge.operands import slots_of, spell_real
 from trine.edge.operators import Kernel
 from trine.edge.program import QMAX, QMIN, Int8, IntegerProgram, QuantizedTensor, Step
 from trine.edge.qdq import QdqWriter
 from trine.edge.requantize import Requantizer, equal_on_range, make_requantizer, thresholds
+from trine.edge.weights import LARGEST_SUM
 
 if TYPE_CHECKING:
     from trine.edge.c.writer import LayerWriter

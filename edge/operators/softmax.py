@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Node
 from trine.edge.c.elementwise import softmax_layer
-from trine.edge.lower import FORCED, Lowering
+from trine.edge.fusing import FORCED
+from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
 from trine.edge.program import Int8, IntegerProgram, Step
 from trine.edge.qdq import QdqWriter

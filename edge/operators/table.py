@@ -16,7 +16,8 @@ from trine.compilers.graph import Array, Node
 from trine.compilers.onnx_writer import spelled
 from trine.compilers.operators import operators
 from trine.edge.c.elementwise import table_layer
-from trine.edge.lower import FORCED, Lowering, activation_bounds, clear_of_ties
+from trine.edge.fusing import FORCED, activation_bounds
+from trine.edge.lower import Lowering, clear_of_ties
 from trine.edge.operators import Kernel
 from trine.edge.program import QMAX, QMIN, Int8, IntegerProgram, QuantizedTensor, Step
 from trine.edge.qdq import OPSET, QdqWriter

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Array, Graph, Node
 from trine.edge.lowbit import WeightBits
-from trine.edge.lower import quantize_weight
+from trine.edge.weights import quantize_weight
 
 Clips = Mapping[str, NDArray[np.float32]]
 EIGHT: WeightBits = MappingProxyType({})

@@ -20,8 +20,9 @@ from trine.compilers.graph import Array, Graph
 from trine.compilers.recurrent import watched
 from trine.compilers.state_space import watched_states
 from trine.devices.errors import InputError
+from trine.edge.fusing import observed
 from trine.edge.lowbit import WeightBits
-from trine.edge.lower import Lowered, lower, observed
+from trine.edge.lower import Lowered, lower
 from trine.edge.program import IntegerProgram
 from trine.edge.quantize.adaround import adaround
 from trine.edge.quantize.bias import correct_biases, with_biases

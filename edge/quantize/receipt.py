@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from trine.compilers.graph import Array, Node
+from trine.edge.fusing import SHARES_INPUT, fusions
 from trine.edge.lowbit import bits_of
-from trine.edge.lower import SHARES_INPUT, Lowered, fusions
+from trine.edge.lower import Lowered
 from trine.edge.program import QMAX, QMIN, QuantizedTensor, Step
 from trine.edge.quantize.choose import Choice, WeightChoice
 from trine.edge.quantize.layers import Clips

@@ -16,7 +16,8 @@ from trine.compilers.graph import Array, Graph, Node, Tensor
 from trine.compilers.operators import operators
 from trine.edge.c.emit import CSources, emit_c
 from trine.edge.emulate import Entry, HostCompiler
-from trine.edge.lower import FUSES_ACTIVATION, Lowered, lower
+from trine.edge.fusing import FUSES_ACTIVATION
+from trine.edge.lower import Lowered, lower
 from trine.edge.operators import kernel_for
 from trine.edge.parity import as_bytes
 from trine.edge.program import IntegerProgram

@@ -20,11 +20,12 @@ from trine.edge.c.packing import granule, pack, padded
 from trine.edge.emulate import emulator_for, missing
 from trine.edge.fit import constant_bytes
 from trine.edge.lowbit import LARGEST, LEAST, RAISED, are_codes, scales_of, to_codes
-from trine.edge.lower import lower, quantize_weight
+from trine.edge.lower import lower
 from trine.edge.program import IntegerProgram
 from trine.edge.program_file import load_program, save_program
 from trine.edge.qdq import run_qdq, to_qdq
 from trine.edge.quantize.layers import packable
+from trine.edge.weights import quantize_weight
 
 LOW = [4, 2]
 LAYERS = 24  # of each width, in one C file

@@ -9,7 +9,7 @@ from quantize_samples import Builder, depthwise, normal, plain, residual
 
 from trine.compilers.graph import Graph
 from trine.devices.errors import InputError
-from trine.edge.lower import observed
+from trine.edge.fusing import observed
 from trine.edge.qat import Tuning, fine_tune
 from trine.edge.qat.network import FakeQuantized
 from trine.edge.qat.train import with_all_clips

@@ -13,7 +13,8 @@ from quantize_samples import Drawn, InMemory, normal, plain
 
 from trine.compilers.graph import Graph
 from trine.devices.errors import InputError
-from trine.edge.lower import observed, parameters_of
+from trine.edge.fusing import observed
+from trine.edge.lower import parameters_of
 from trine.edge.program import QuantizedTensor
 from trine.edge.quantize.histogram import Histogram, extremes, histograms, outermost
 from trine.edge.quantize.ranges import (

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from quantize_samples import Builder, badly_scaled, branches, depthwise, normal, plain, residual
 
 from trine.compilers.graph import Graph
-from trine.edge.lower import Lowered, lower, observed
+from trine.edge.fusing import observed
+from trine.edge.lower import Lowered, lower
 from trine.edge.quantize.bias import correct_biases, mean_errors, with_biases
 from trine.edge.quantize.choose import choose_ranges, choose_weight_clips
 from trine.edge.quantize.equalize import equalize, in_view, out_ranges, pairs

@@ -13,8 +13,9 @@ from quantize_samples import Builder, depthwise, normal, plain, residual
 
 from trine.compilers.graph import Array, Graph, Node
 from trine.compilers.operators import operators
+from trine.edge.fusing import observed
 from trine.edge.lowbit import are_codes, scales_of, to_codes
-from trine.edge.lower import lower, observed, quantize_weight
+from trine.edge.lower import lower
 from trine.edge.quantize import quantize
 from trine.edge.quantize.adaround import Levels, adapt, adaround, descend
 from trine.edge.quantize.bias import channel_means, with_biases
@@ -23,6 +24,7 @@ from trine.edge.quantize.moments import Layer, layer_of, patches
 from trine.edge.quantize.replay import Reference, output_noise
 from trine.edge.quantize.sensitivity import sensitivity
 from trine.edge.quantize.sequential import best_clip, fractions, sequential_mse
+from trine.edge.weights import quantize_weight
 
 LOW = [4, 2]
 

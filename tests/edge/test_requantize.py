@@ -16,7 +16,7 @@ from program_samples import chain, conv, hard_inputs, job_of, run_on_host
 from trine.compilers.graph import Graph, Node
 from trine.edge.c.writer import kernel_text
 from trine.edge.emulate import HostCompiler
-from trine.edge.lower import linear_sum_bounds, lower
+from trine.edge.lower import lower
 from trine.edge.requantize import (
     MAX_NUDGE,
     certify,
@@ -25,6 +25,7 @@ from trine.edge.requantize import (
     split_ratio_tflite,
     tflite_rule,
 )
+from trine.edge.weights import linear_sum_bounds
 
 ratios = st.floats(2.0**-18, 0.875, width=32)
 reaches = st.integers(1, 1 << 14)
