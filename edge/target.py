@@ -20,6 +20,7 @@ from trine.devices import Device, EdgeDevice
 from trine.devices.errors import InputError, MissingExtra
 from trine.edge.accuracy import accuracy
 from trine.edge.budget.limits import Limits
+from trine.edge.budget.ways import Ways, whole_only
 from trine.edge.c.emit import CSources, emit_c
 from trine.edge.cost import Duty, Size, estimate_cost
 from trine.edge.fit import certain_misfit, fit_of, runs_onnx, static_fit
@@ -62,6 +63,11 @@ class EdgeOptions:
     parity_examples: int = PARITY_EXAMPLES
     emulated_examples: int | None = None
 
+    @property
+    def ways(self) -> Ways:
+        """Ways to run the network that a search under limits may choose from."""
+        return whole_only
+
 
 @dataclass(frozen=True)
 class EdgeProgram:
@@ -90,7 +96,7 @@ def quantize_pass(program: Graph, job: Job, examples: Examples | None) -> tuple[
         raise InputError("int8 needs calibration examples: give --data CALIB.npz")
     o = options_of(job)
     made, budget = quantize_to(
-        program, job.device, examples, o.precision, o.limits, o.requantize, o.compiler, job.progress
+        program, job.device, examples, o.precision, o.limits, o.requantize, o.compiler, job.progress, o.ways
     )
     kept = [d.name for d in made.decisions if d.kept]
     channels = sum(c.channels for c in made.certificates.values())

@@ -14,6 +14,7 @@ from trine.compilers.target import Progress
 from trine.devices import Device, EdgeDevice
 from trine.devices.errors import AnswerIsNo, InputError
 from trine.edge.budget.limits import Limits
+from trine.edge.budget.ways import Ways
 from trine.edge.cost import Cost
 from trine.edge.fit import runs_onnx
 from trine.edge.lowbit import bits_of
@@ -34,6 +35,7 @@ def quantize_to(
     requantize: Literal["exact", "tflite"],
     compiler: Compiler,
     progress: Progress,
+    ways: Ways,
 ) -> tuple[Quantized, Mapping[str, Any] | None]:
     """(the network in a precision, what the search under a budget found or None).
 
@@ -48,7 +50,7 @@ def quantize_to(
             raise InputError(
                 f"{device.name} runs the ONNX in onnxruntime: limits and mixed widths are for devices that run the C"
             )
-        found = search(graph, device, examples, limits, widths, requantize, compiler, progress)
+        found = search(graph, device, examples, limits, widths, requantize, compiler, progress, ways)
         return found.quantized, found.record
     bits = {node.inputs[1]: widths[0] for node in packable(graph)}
     made = quantize(graph, examples, requantize=requantize, progress=progress, weight_bits=bits)

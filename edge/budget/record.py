@@ -8,26 +8,46 @@ from typing import Any
 from trine.edge.budget.limits import Limits
 from trine.edge.budget.solve import front
 from trine.edge.budget.space import Alternative, Space
+from trine.edge.budget.ways import Way
 from trine.edge.quantize.replay import decibels
 
 Choice = tuple[Alternative, ...]
 
 
 def record_of(
-    space: Space, limits: Limits, taken: Choice, compiled: Mapping[str, Any], why: str
+    spaces: Mapping[Way, Space],
+    limits: Limits,
+    way: Way,
+    taken: Choice,
+    compiled: Mapping[str, Any],
+    why: str,
 ) -> dict[str, Any]:
-    """The object that stands in `deployment.json`; compiled: what the taken choice was measured to be."""
+    """The object that stands in `deployment.json`; compiled: what the taken choice was measured to be.
+
+    spaces: of every way that was looked at. The front is that of the way that was taken.
+    """
+    space = spaces[way]
     choices = front(space, {n: most for n, most in limits.resources.items() if n != "flash_bytes"})
     if taken not in choices:
         choices = sorted([*choices, taken], key=lambda c: space.total(c)["flash_bytes"])
     return {
         "limits": limits.as_json(),
-        "combinations": space.count,
+        "combinations": sum(each.count for each in spaces.values()),
+        "ways": [way_json(each) for each in spaces.values()],
         "why": why,
         "layers": [layer_json(layer, chosen) for layer, chosen in zip(space.layers, taken, strict=True)],
         "front": [front_json(space, choice, choice == taken) for choice in choices],
         "chosen": dict(compiled),
     }
+
+
+def way_json(space: Space) -> dict[str, Any]:
+    """A way to run the network, with the first alternative of every layer, as predicted."""
+    total = space.total([layer[0] for layer in space.layers])
+    return {
+        "way": space.way.name, "flash_bytes": int(total["flash_bytes"]), "ram_bytes": int(total["ram_bytes"]),
+        "energy_j": total["energy_j"] if space.has_energy else None,
+    }  # fmt: skip
 
 
 def layer_json(layer: Sequence[Alternative], chosen: Alternative) -> dict[str, Any]:

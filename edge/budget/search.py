@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -14,10 +14,12 @@ from trine.devices import EdgeDevice
 from trine.devices.errors import AnswerIsNo, InputError
 from trine.edge.accuracy import accuracy
 from trine.edge.budget.limits import Limits
-from trine.edge.budget.measure import Measured, measure
+from trine.edge.budget.measure import Measured
+from trine.edge.budget.point import NAMES, Point, amount, over, shown, summary
 from trine.edge.budget.record import Choice, record_of
 from trine.edge.budget.solve import front, solve
 from trine.edge.budget.space import Space, bits_chosen, lowered, space_of
+from trine.edge.budget.ways import Way, Ways, whole_only
 from trine.edge.fusing import observed
 from trine.edge.quantize import Quantized, quantize
 from trine.edge.quantize.histogram import extremes
@@ -27,26 +29,6 @@ from trine.edge.running import Compiler, emulation_missing
 DEFAULT_DROP = 0.5  # points, where `mixed` is asked for and nothing is limited
 MEASURED = 12  # choices that are compiled to see whether they fit, at most
 SCORED = 4096
-NAMES = {"ram_bytes": "RAM", "flash_bytes": "flash", "energy_j": "energy"}
-
-
-@dataclass(frozen=True)
-class Point:
-    """A choice, really compiled: what it takes, how good it is. drop: points of accuracy below float, if labelled."""
-
-    choice: Choice
-    quantized: Quantized
-    measured: Measured
-    drop: float | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        m = self.measured
-        return {
-            "flash_bytes": m.flash_bytes, "ram_bytes": m.ram_bytes, "energy_j": m.energy_j,
-            "instructions": m.instructions, "sqnr_db": self.quantized.sqnr_db, "accuracy_drop": self.drop,
-            "how": m.how, "bits": [a.settings["weight_bits"] for a in self.choice],
-        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,7 +42,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Search:
-    """One request. widths: of weights that may be used, the widest first."""
+    """One request. widths: of weights that may be used, the widest first. find_ways: in which the network could run."""
 
     graph: Graph
     device: EdgeDevice
@@ -70,15 +52,31 @@ class Search:
     requantize: Literal["exact", "tflite"] = "exact"
     compiler: Compiler = "zig"
     progress: Progress = silent
-    points: dict[Choice, Point] = field(default_factory=dict)
+    find_ways: Ways = whole_only
+    points: dict[tuple[Way, Choice], Point] = field(default_factory=dict)
+    spaces: dict[Way, Space] = field(default_factory=dict)
 
     @cached_property
-    def space(self) -> Space:
-        """Every alternative with its costs. Raises InputError where there is nothing to choose."""
-        noises = sensitivity(self.graph, self.examples, self.widths, self.progress)
-        if not noises:
+    def noises(self) -> dict[str, dict[int, float]]:
+        """Of each weight at each width. Raises InputError where there is nothing to choose."""
+        found = sensitivity(self.graph, self.examples, self.widths, self.progress)
+        if not found:
             raise InputError(f"{self.graph.name}: no layer has weights whose width could be chosen")
-        return space_of(self.graph, self.ranges, noises, self.device, self.compiler, self.progress)
+        return found
+
+    @cached_property
+    def ways(self) -> Sequence[Way]:
+        """Ways to run the network, cheapest first."""
+        return self.find_ways(lowered(self.graph, self.ranges, {}), self.device)
+
+    def space(self, way: Way | None = None) -> Space:
+        """Every alternative with its costs, in one way, by default the first."""
+        way = way or self.ways[0]
+        if way not in self.spaces:
+            self.spaces[way] = space_of(
+                self.graph, self.ranges, self.noises, self.device, self.compiler, self.progress, way
+            )
+        return self.spaces[way]
 
     @cached_property
     def ranges(self) -> dict[str, tuple[float, float]]:
@@ -86,9 +84,9 @@ class Search:
         found = extremes(self.graph, observed(self.graph), self.examples, 64, self.progress)
         return {name: extreme.range for name, extreme in found.items()}
 
-    def realise(self, choice: Choice) -> Point:
+    def realise(self, way: Way, choice: Choice) -> Point:
         """Quantise, recover, compile, run and score a choice, once."""
-        if choice not in self.points:
+        if (way, choice) not in self.points:
             bits = bits_chosen(choice)
             made = quantize(
                 self.graph,
@@ -97,9 +95,10 @@ class Search:
                 progress=self.progress,
                 weight_bits=bits,
             )
-            measured = measure(made.program, self.device, self.compiler)
-            self.points[choice] = Point(choice, made, measured, self.drop_of(made))
-        return self.points[choice]
+            measured = way.measure(made.program, self.device, self.compiler)
+            shaped = replace(made, program=way.shape(made.program))
+            self.points[way, choice] = Point(way, choice, shaped, measured, self.drop_of(made))
+        return self.points[way, choice]
 
     def drop_of(self, made: Quantized) -> float | None:
         """Points of accuracy lost on labelled examples; None without usable labels."""
@@ -116,7 +115,7 @@ class Search:
     def refuse(self) -> None:
         """Raise InputError for limits that nothing here can check."""
         problems = []
-        if self.limits.energy_j is not None and not self.space.has_energy:
+        if self.limits.energy_j is not None and not self.space().has_energy:
             why = (
                 emulation_missing(self.device, self.compiler)
                 or f"no power of {self.device.name} is published"
@@ -132,12 +131,29 @@ class Search:
         if problems:
             raise InputError("\n  ".join(problems))
 
-    def sized(self, choice: Choice) -> Measured:
+    def sized(self, way: Way, choice: Choice) -> Measured:
         """What a choice takes: its sizes and counts do not depend on how well its weights are rounded."""
-        return measure(lowered(self.graph, self.ranges, bits_chosen(choice)), self.device, self.compiler)
+        program = lowered(self.graph, self.ranges, bits_chosen(choice))
+        return way.measure(program, self.device, self.compiler)
 
-    def fitting(self) -> Choice | None:
-        """The choice of least noise that fits when it is really compiled.
+    def fitting(self) -> tuple[Way, Choice] | None:
+        """The way and the choice of least noise that fit when they are really compiled; of equals the first way's.
+
+        Ways that need less RAM cost instructions: they are looked at while more RAM would make the answer better.
+        """
+        others = {name: most for name, most in self.limits.resources.items() if name != "ram_bytes"}
+        ideal = solve(self.space(), others)
+        found: tuple[Way, Choice] | None = None
+        for way in self.ways:
+            choice = self.fitting_in(way)
+            if choice is not None and (found is None or self.noise(choice) < self.noise(found[1])):
+                found = way, choice
+            if ideal is None or (found and self.noise(found[1]) <= self.noise(ideal)):
+                break
+        return found
+
+    def fitting_in(self, way: Way) -> Choice | None:
+        """The choice of least noise that fits, run in one way.
 
         The prediction misses some bytes of code. The limits are widened by the most that it was seen to be too high,
         and the best choices within them are measured one by one until the next cannot beat the best that fits.
@@ -146,46 +162,57 @@ class Search:
         slack = dict.fromkeys(limits, 0.0)
         tried: list[Choice] = []
         while len(tried) < MEASURED:
-            choice = solve(self.space, {n: most + slack[n] for n, most in limits.items()}, "noise", tried)
+            within = {n: most + slack[n] for n, most in limits.items()}
+            choice = solve(self.space(way), within, "noise", tried)
             if choice is None or (best and self.noise(choice) >= self.noise(best)):
                 break
             tried.append(choice)
             self.progress("measuring choices", len(tried), MEASURED)
-            used, predicted = self.sized(choice), self.space.total(choice)
+            used, predicted = self.sized(way, choice), self.space(way).total(choice)
             slack = {n: max(s, predicted[n] - getattr(used, n)) for n, s in slack.items()}
             if not over(used, limits):
                 best = choice
         return best
 
     def noise(self, choice: Choice) -> float:
-        """What a choice adds to the noise of the scores, as predicted."""
-        return self.space.total(choice)["noise"]
+        """What a choice adds to the noise of the scores, as predicted; the same in every way."""
+        return sum(a.noise for a in choice)
 
     def within(self) -> tuple[Point, str]:
         """The most accurate choice within the resources that are limited."""
-        limits, choice = self.limits.resources, self.fitting()
-        if choice is None:
+        limits, found = self.limits.resources, self.fitting()
+        if found is None:
             raise AnswerIsNo(self.infeasible())
-        point = self.realise(choice)
+        point = self.realise(*found)
         if self.most_drop is not None and point.drop is not None and point.drop > self.most_drop:
             raise AnswerIsNo(self.too_inaccurate(point))
-        return point, f"least noise of {self.space.count:,} combinations within {shown(limits)}"
+        return point, f"least noise of {self.combinations():,} combinations within {shown(limits)}"
+
+    def combinations(self) -> int:
+        """How many there are in the ways that were looked at."""
+        return sum(space.count for space in self.spaces.values())
 
     def cheapest(self) -> tuple[Point, str]:
         """The choice of the front with least flash whose accuracy is kept; bisection, for noise orders the front."""
-        choices, most = front(self.space, {}), self.most_drop
+        way, most = self.ways[0], self.most_drop
+        choices = front(self.space(way), {})
         assert most is not None
         low, high, best = 0, len(choices) - 1, None
         while low <= high:
             middle = (low + high) // 2
-            point = self.realise(choices[middle])
+            point = self.realise(way, choices[middle])
             if point.drop is not None and point.drop <= most:
                 best, high = point, middle - 1
             else:
                 low = middle + 1
         if best is None:
-            raise AnswerIsNo(self.too_inaccurate(self.realise(choices[-1])))
+            raise AnswerIsNo(self.too_inaccurate(self.realise(way, choices[-1])))
         return best, f"least flash of the front whose accuracy falls by at most {most:g} points"
+
+    def least(self, name: str, limits: Mapping[str, float]) -> tuple[Way, Choice] | None:
+        """The way and the choice that take least of something within limits, as predicted."""
+        found = [(w, c) for w in self.ways if (c := solve(self.space(w), limits, name)) is not None]
+        return min(found, key=lambda wc: self.space(wc[0]).total(wc[1])[name]) if found else None
 
     def too_inaccurate(self, point: Point) -> str:
         """What binds when the resources suffice and the accuracy does not."""
@@ -205,46 +232,21 @@ class Search:
         lines = []
         for name, most in limits.items():
             others = {n: v for n, v in limits.items() if n != name}
-            choice, alone = solve(self.space, others, name), False
-            if choice is None:
-                choice, alone = solve(self.space, {}, name), True
-            assert choice is not None
-            point = self.realise(choice)
+            reached = self.least(name, others)
+            alone = reached is None
+            reached = reached or self.least(name, {})
+            assert reached is not None
+            point = self.realise(*reached)
             least = getattr(point.measured, name)
             if least <= most and not alone:
                 continue
-            over = f"over by {amount(least - most, name)}" if least > most else "alone it could be met"
+            excess = f"over by {amount(least - most, name)}" if least > most else "alone it could be met"
             lines.append(
                 f"{NAMES[name]}: {amount(most, name)} allowed, at least {amount(least, name)} needed"
-                f"{' whatever the others' if alone else ''}, {over}; there {summary(point)}"
+                f"{' whatever the others' if alone else ''}, {excess}; there {summary(point)}"
             )
         listed = "\n  ".join(lines) or "the limits can only be met one at a time"
         return f"{self.graph.name} for {self.device.name}: no choice of weight widths meets the limits\n  {listed}"
-
-
-def over(used: Measured, limits: Mapping[str, float]) -> list[str]:
-    """The limits that are exceeded."""
-    return [name for name, most in limits.items() if getattr(used, name) > most]
-
-
-def amount(value: float, name: str) -> str:
-    """A number of a limit with its unit."""
-    return f"{value * 1e6:,.4g} uJ" if name == "energy_j" else f"{value:,.0f} B"
-
-
-def shown(limits: Mapping[str, float]) -> str:
-    """Limits in words."""
-    return ", ".join(f"{NAMES[name]} {amount(most, name)}" for name, most in limits.items())
-
-
-def summary(point: Point) -> str:
-    """What a compiled choice is like."""
-    m = point.measured
-    parts = [f"flash {m.flash_bytes:,} B", f"RAM {m.ram_bytes:,} B"]
-    parts += [f"energy {m.energy_j * 1e6:,.4g} uJ"] if m.energy_j is not None else []
-    parts += [f"{point.quantized.sqnr_db:.1f} dB to float"]
-    parts += [f"accuracy {-point.drop:+.2f} points"] if point.drop is not None else []
-    return ", ".join(parts)
 
 
 def search(
@@ -256,15 +258,18 @@ def search(
     requantize: Literal["exact", "tflite"] = "exact",
     compiler: Compiler = "zig",
     progress: Progress = silent,
+    find_ways: Ways = whole_only,
 ) -> Found:
-    """Choose each layer's weight width under limits.
+    """Choose each layer's weight width, and the way to run the network, under limits.
 
     With limits of flash, RAM or energy: the least noise within them. With none: the least flash whose accuracy falls by
     at most `limits.accuracy_drop` points (0.5 where that is not given either). Accuracy is that on the calibration
     examples. Raises AnswerIsNo where nothing meets the limits, with what binds and by how much; InputError for limits
     that cannot be checked.
     """
-    wanted = Search(graph, device, examples, limits, tuple(widths), requantize, compiler, progress)
+    wanted = Search(graph, device, examples, limits, tuple(widths), requantize, compiler, progress, find_ways)
     wanted.refuse()
     point, why = wanted.within() if limits.resources else wanted.cheapest()
-    return Found(point.quantized, record_of(wanted.space, limits, point.choice, point.as_json(), why), why)
+    return Found(
+        point.quantized, record_of(wanted.spaces, limits, point.way, point.choice, point.as_json(), why), why
+    )

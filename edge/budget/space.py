@@ -16,20 +16,16 @@ import numpy as np
 from trine.compilers.graph import Graph, Node
 from trine.compilers.target import Progress
 from trine.devices import EdgeDevice
-from trine.edge.budget.measure import Measured, energy_of, measure
-from trine.edge.c.emit import operations_of, unique_steps
-from trine.edge.c.layout import lay_out
+from trine.edge.budget.measure import Measured, energy_of
+from trine.edge.budget.ways import Way
 from trine.edge.c.linear import stored_weight_bytes
 from trine.edge.c.schedule import schedule_for
 from trine.edge.lowbit import WeightBits
-from trine.edge.memory import plan_memory
 from trine.edge.program import IntegerProgram
 from trine.edge.quantize.layers import least_error_clips, packable
 from trine.edge.quantize.quantize import Plan
 from trine.edge.quantize.replay import scored
 from trine.edge.running import Compiler
-
-SEARCH_STATES = 500  # of a plan's order search: an estimate needs no optimum
 
 
 @dataclass(frozen=True)
@@ -55,9 +51,10 @@ class Space:
     """All alternatives, layer by layer, and what does not depend on them.
 
     code: bytes of each form's code. flash_bytes, energy_j: of everything else. how: "measured", or "modelled" where
-    nothing could be linked. has_energy: whether energies are known.
+    nothing could be linked. has_energy: whether energies are known. way: how the network is run.
     """
 
+    way: Way
     layers: tuple[tuple[Alternative, ...], ...]
     code: Mapping[str, int]
     flash_bytes: int
@@ -93,8 +90,9 @@ def space_of(
     device: EdgeDevice,
     compiler: Compiler,
     progress: Progress,
+    way: Way,
 ) -> Space:
-    """Measure the network with every weight at each width, and take the layers' parts from that.
+    """Measure the network with every weight at each width, run in one way, and take the layers' parts from that.
 
     noises: {weight: {bits: noise}}, see `sensitivity`. ranges: of the activations.
     """
@@ -104,13 +102,13 @@ def space_of(
     measured: dict[int, Measured] = {}
     for i, bits in enumerate(widths):
         progress("measuring widths", i, len(widths) + 1)
-        measured[bits] = measure(programs[bits], device, compiler)
-    code, common = code_of_forms(graph, ranges, nodes, measured, device, compiler)
+        measured[bits] = way.measure(programs[bits], device, compiler)
+    code, common = code_of_forms(graph, ranges, nodes, measured, device, compiler, way)
     progress("measuring widths", len(widths) + 1, len(widths) + 1)
     shares = {bits: energies(programs[bits], measured[bits], device, graph) for bits in widths}
     stored = {bits: weight_bytes(programs[bits], device) for bits in widths}
     arenas = {
-        (node.name, bits): arena_with(programs[widths[0]], programs[bits], node.name, device)
+        (node.name, bits): way.arena(with_step(programs[widths[0]], programs[bits], node.name), device)
         for node in nodes
         for bits in widths
     }
@@ -130,7 +128,7 @@ def space_of(
     fixed = measured[first].flash_bytes - measured[first].code_bytes - sum(stored[first].values()) + common
     rest = sum(joules for name, joules in shares[first].items() if name not in {n.name for n in nodes})
     has_energy = all(m.energy_j is not None for m in measured.values())
-    return Space(layers, code, fixed, rest, has_energy, measured[first].how)
+    return Space(way, layers, code, fixed, rest, has_energy, measured[first].how)
 
 
 def lowered(graph: Graph, ranges: Mapping[str, tuple[float, float]], bits: WeightBits) -> IntegerProgram:
@@ -147,6 +145,7 @@ def code_of_forms(
     measured: Mapping[int, Measured],
     device: EdgeDevice,
     compiler: Compiler,
+    way: Way,
 ) -> tuple[dict[str, int], int]:
     """({form: bytes of its own code}, bytes of the code that all have).
 
@@ -158,7 +157,7 @@ def code_of_forms(
         common = min(alone)
     else:
         mixed = {node.inputs[1]: widths[i % len(widths)] for i, node in enumerate(nodes)}
-        together = measure(lowered(graph, ranges, mixed), device, compiler).code_bytes
+        together = way.measure(lowered(graph, ranges, mixed), device, compiler).code_bytes
         common = int(np.clip((sum(alone) - together) // (len(widths) - 1), 0, min(alone)))
     return {f"int{bits}": code - common for bits, code in zip(widths, alone, strict=True)}, common
 
@@ -185,9 +184,8 @@ def energies(
     return {name: measured.energy_j * count / sum(macs.values()) for name, count in macs.items()}
 
 
-def arena_with(first: IntegerProgram, other: IntegerProgram, name: str, device: EdgeDevice) -> int:
-    """Arena bytes of a program in which one step is another program's."""
-    steps = tuple(b if a.name == name else a for a, b in zip(first.steps, other.steps, strict=True))
-    laid_out = lay_out(unique_steps(first.with_steps(steps)))
-    operations, buffers = operations_of(laid_out, schedule_for(device.core))
-    return plan_memory(operations, buffers, states=SEARCH_STATES).arena_bytes
+def with_step(first: IntegerProgram, other: IntegerProgram, name: str) -> IntegerProgram:
+    """A program in which one step is another program's."""
+    return first.with_steps(
+        tuple(b if a.name == name else a for a, b in zip(first.steps, other.steps, strict=True))
+    )

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from trine.compilers.estimate import Estimate, exactly, find
 from trine.compilers.report import Fit
 from trine.devices import EdgeDevice
+from trine.edge.budget.ways import Way, Ways
 from trine.edge.c.emit import CSources
 from trine.edge.cost import Cost, Size, estimate_cost
 from trine.edge.fit import CODE_ALLOWANCE, STACK_ALLOWANCE, constant_bytes
+from trine.edge.program import IntegerProgram
 from trine.edge.streaming.program import StreamProgram
 from trine.edge.streaming.proving import EmulatedStream
 from trine.edge.streaming.state import state_bytes
@@ -26,6 +28,17 @@ class StreamOptions(EdgeOptions):
 
     hop: int | None = None
     rate_hz: float | None = None
+
+    @property
+    def ways(self) -> Ways:
+        """As a stream only: it is another interface, which the user asks for."""
+        return self.as_stream
+
+    def as_stream(self, program: IntegerProgram, device: EdgeDevice) -> Sequence[Way]:
+        """The one way."""
+        from trine.edge.streaming.measuring import Streamed
+
+        return (Streamed(self.hop),)
 
 
 def io_bytes(made: StreamProgram) -> int:
@@ -70,7 +83,7 @@ def cost_of(
     emulated: EmulatedStream | None,
     fit: Sequence[Fit],
     options: StreamOptions,
-) -> tuple[list[Estimate], dict[str, str], list[str]]:
+) -> Cost:
     """Cost of a step; instructions a sample, and those of the whole program; real-time factor at the given rate."""
     used = {f.limit: f.used for f in fit if f.how == "measured"}
     size = Size(used.get("ram"), used.get("flash"), emulated.stack_bytes if emulated else None)
@@ -97,8 +110,7 @@ def cost_of(
             missing["real_time_factor"] = "needs latency_s"
         else:
             estimates.append(factor)
-    notes = [*cost.notes, *(str(check) for check in cost.heat)]
-    return estimates, missing, notes
+    return replace(cost, estimates=tuple(estimates), missing=missing)
 
 
 def per_sample(device: EdgeDevice, made: StreamProgram, emulated: EmulatedStream | None) -> list[Estimate]:

@@ -79,7 +79,7 @@ def simulate(
     proved = prove_prints(made, sources, signals, device, options)
     refuse_broken([definition, *proved.parities])
     fit = fit_of(device, made, sources, proved.emulated)
-    estimates, missing, notes = cost_of(device, made, proved.emulated, fit, options)
+    cost = cost_of(device, made, proved.emulated, fit, options)
     results = {
         "data": data.name,
         "examples": examples.count,
@@ -91,9 +91,9 @@ def simulate(
     return {
         **deployment.record,
         "fit": [f.as_json() for f in fit],
-        "cost": [e.as_json() for e in estimates],
-        "missing": missing,
-        "warnings": [*proved.warnings, *notes],
+        "cost": cost.as_json(),
+        "missing": dict(cost.missing),
+        "warnings": [*proved.warnings, *cost.notes, *(str(check) for check in cost.heat)],
         "results": results,
     }
 

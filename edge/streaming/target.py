@@ -29,6 +29,7 @@ from trine.edge.streaming.program import StreamProgram
 from trine.edge.streaming.proving import EmulatedStream, Signals, draw_signals, on_core, on_host
 from trine.edge.streaming.state import state_bytes
 from trine.edge.target import SCORED_EXAMPLES, EdgeOptions, EdgeProgram, EdgeTarget, quantize_pass
+from trine.edge.widths import check_energy, limited
 
 ONNX_EXAMPLES = 64
 STORED_HOPS = 256
@@ -164,9 +165,11 @@ class StreamTarget(EdgeTarget):
         job.progress("comparing prints", 1, 2)
         scores = accuracy(program.graph, made.program, examples, job.progress, SCORED_EXAMPLES)
         job.progress("comparing prints", 2, 2)
-        fit = fit_of(device, made, program.sources, proved.emulated)
-        estimates, missing, notes = cost_of(device, made, proved.emulated, fit, options)
-        return Proof(parities, fit, estimates, missing, scores, [*proved.warnings, *notes])
+        fit = limited(fit_of(device, made, program.sources, proved.emulated), options.limits)
+        cost = cost_of(device, made, proved.emulated, fit, options)
+        check_energy(cost, options.limits)
+        notes = [*proved.warnings, *cost.notes, *(str(check) for check in cost.heat)]
+        return Proof(parities, fit, cost.estimates, cost.missing, scores, notes, program.budget)
 
     def remedies(self, program: EdgeProgram, job: Job, fit: Sequence[Fit]) -> list[str]:
         """What would make a stream fit: fewer columns to keep, or a larger device."""

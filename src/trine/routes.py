@@ -83,10 +83,6 @@ def edge_route(choices: Choices, duty: Duty, streamed: bool) -> tuple[Target, An
         from trine.edge.streaming.costing import StreamOptions
         from trine.edge.streaming.target import StreamTarget
 
-        if limits.any:
-            raise InputError(
-                "a budget is searched by what whole runs cost: not with --stream; give --precision instead"
-            )
         options = StreamOptions(**given, hop=choices.hop, rate_hz=choices.rate)
         return StreamTarget(options.precision), options
     if choices.hop is not None:

@@ -23,6 +23,7 @@ from trine.edge.budget.record import record_of
 from trine.edge.budget.search import Search
 from trine.edge.budget.solve import OBJECTIVES, front, solve
 from trine.edge.budget.space import Alternative, Space, bits_chosen, lowered
+from trine.edge.budget.ways import Whole
 from trine.edge.lowbit import bits_of
 from trine.edge.running import emulation_missing
 from trine.edge.widths import described, limited
@@ -83,7 +84,7 @@ def drawn_space(seed: int, layers: int = 4) -> Space:
         for i in range(layers)
     )  # fmt: skip
     code = {"int8": 5, "int4": int(rng.integers(0, 40)), "int2": int(rng.integers(0, 10))}
-    return Space(made, code, 100, 3.0, True, "measured")
+    return Space(Whole(), made, code, 100, 3.0, True, "measured")
 
 
 @given(seed=st.integers(0, 10_000), tight=st.floats(0, 1), objective=st.sampled_from(OBJECTIVES))
@@ -170,31 +171,31 @@ def device() -> EdgeDevice:
 def wanted(device: EdgeDevice, tmp_path_factory: pytest.TempPathFactory) -> Search:
     graph = classifier()
     made = Search(graph, device, labelled(graph, tmp_path_factory.mktemp("data")), Limits())
-    assert made.space.has_energy
+    assert made.space().has_energy
     return made
 
 
 def with_limits(wanted: Search, limits: Limits) -> Search:
     """The same search, measurements kept, under other limits."""
-    made = replace(wanted, limits=limits)
-    made.__dict__["space"] = wanted.space
-    made.__dict__["ranges"] = wanted.ranges
+    made = replace(wanted, limits=limits, points={})
+    for name in ("ranges", "noises", "ways"):
+        made.__dict__[name] = getattr(wanted, name)
     return made
 
 
 def test_predictions_are_near_what_is_linked(wanted: Search) -> None:
     """Uniform widths, and one mixed: flash within 5 %, energy within 5 %, RAM never above the prediction by much."""
-    space = wanted.space
+    space = wanted.space()
     mixed = tuple(layer[i % len(layer)] for i, layer in enumerate(space.layers))
     for choice in [*(tuple(layer[i] for layer in space.layers) for i in range(3)), mixed]:
-        predicted, found = space.total(choice), wanted.sized(choice)
+        predicted, found = space.total(choice), wanted.sized(Whole(), choice)
         assert found.flash_bytes == pytest.approx(predicted["flash_bytes"], rel=0.05)
         assert found.energy_j == pytest.approx(predicted["energy_j"], rel=0.05)
         assert found.ram_bytes <= predicted["ram_bytes"] + 128
 
 
 def test_the_choice_fits_and_is_what_was_compiled(wanted: Search, device: EdgeDevice) -> None:
-    whole = wanted.sized(tuple(layer[0] for layer in wanted.space.layers))
+    whole = wanted.sized(Whole(), tuple(layer[0] for layer in wanted.space().layers))
     limits = Limits(flash_bytes=int(0.6 * whole.flash_bytes))
     point, why = with_limits(wanted, limits).within()
     assert point.measured.flash_bytes <= 0.6 * whole.flash_bytes
@@ -211,7 +212,7 @@ def test_a_limit_that_8_bits_meet_leaves_8_bits(wanted: Search) -> None:
 
 
 def test_what_binds_is_named_with_its_least(wanted: Search) -> None:
-    least = min(wanted.space.total(c)["flash_bytes"] for c in product(*wanted.space.layers))
+    least = min(wanted.space().total(c)["flash_bytes"] for c in product(*wanted.space().layers))
     with pytest.raises(AnswerIsNo, match=r"flash: 1,000 B allowed, at least [0-9,]+ B needed") as error:
         with_limits(wanted, Limits(flash_bytes=1000)).within()
     needed = int(str(error.value).split("at least ")[1].split(" B")[0].replace(",", ""))
@@ -224,7 +225,7 @@ def test_what_binds_is_named_with_its_least(wanted: Search) -> None:
 
 def test_limits_that_only_hold_one_at_a_time(wanted: Search) -> None:
     """8 bits take the least energy, 2 bits the least flash."""
-    totals = [wanted.space.total(c) for c in product(*wanted.space.layers)]
+    totals = [wanted.space().total(c) for c in product(*wanted.space().layers)]
     limits = Limits(
         flash_bytes=int(min(t["flash_bytes"] for t in totals) * 1.02),
         energy_j=min(t["energy_j"] for t in totals) * 1.001,
@@ -239,7 +240,7 @@ def test_without_resources_the_least_flash_that_keeps_the_accuracy(wanted: Searc
     assert point.drop is not None
     assert point.drop <= 25.0
     assert "least flash" in why
-    whole = wanted.sized(tuple(layer[0] for layer in wanted.space.layers))
+    whole = wanted.sized(Whole(), tuple(layer[0] for layer in wanted.space().layers))
     assert point.measured.flash_bytes < whole.flash_bytes
 
 
@@ -252,7 +253,7 @@ def test_labels_are_asked_for(device: EdgeDevice, tmp_path: Path) -> None:
 def test_the_record_says_everything(wanted: Search) -> None:
     made = with_limits(wanted, Limits(flash_bytes=1 << 20))
     point, why = made.within()
-    record = record_of(made.space, made.limits, point.choice, point.as_json(), why)
+    record = record_of(made.spaces, made.limits, point.way, point.choice, point.as_json(), why)
     assert record["limits"] == {"flash_bytes": 1 << 20}
     assert [layer["chosen"] for layer in record["layers"]] == ["int8"] * 3
     assert sum(p["chosen"] for p in record["front"]) == 1
@@ -269,7 +270,7 @@ def test_the_smaller_of_two_limits_counts() -> None:
 
 
 def test_sizes_do_not_depend_on_rounding(wanted: Search, device: EdgeDevice) -> None:
-    choice = tuple(layer[-1] for layer in wanted.space.layers)
+    choice = tuple(layer[-1] for layer in wanted.space().layers)
     plain = measure(lowered(wanted.graph, wanted.ranges, bits_chosen(choice)), device, "zig")
-    real = wanted.realise(choice).measured
+    real = wanted.realise(Whole(), choice).measured
     assert abs(plain.flash_bytes - real.flash_bytes) <= 128
