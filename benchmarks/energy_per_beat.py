@@ -22,8 +22,8 @@ from trine.compilers.deploy import deploy
 from trine.compilers.target import Job
 from trine.devices import load_device
 from trine.devices.errors import InputError
+from trine.edge.passes import EdgeOptions
 from trine.edge.target import TARGET as EDGE
-from trine.edge.target import EdgeOptions
 from trine.neuromorphic.conversion.convert import ConversionOptions
 from trine.neuromorphic.target import TARGET as SPIKING
 from trine.neuromorphic.target import NeuromorphicOptions

@@ -3,8 +3,9 @@
     python benchmarks/mlperf_tiny.py [counts.json]
 
 Prints signal-to-quantisation-noise of our int8 and of the reference int8 TFLite against the float output on the
-stored inputs (half of them calibrate, the other half are scored), values that differ between C and the program, and
-instructions per core; writes benchmarks/results/mlperf_tiny.json and, where named, the counts for edge_cpi.py.
+stored inputs (half of them calibrate, the other half are scored), values that differ between C and the program,
+instructions per core, and the arena beside TFLM's published ones; writes benchmarks/results/mlperf_tiny.json and,
+where named, the counts for edge_cpi.py.
 Needs the data folder named by TRINE_DATA (default ../shared/data).
 """
 
@@ -28,6 +29,12 @@ from trine.edge.quantize import quantize
 
 TASKS = {"kws": "kws_ref_model_float32", "ic": "pretrainedResnet", "ad": "ad01_fp32"}
 CORES = ("cortex-m4f", "cortex-m33", "cortex-m7")
+# Arena of TFLM for networks of the same layers and multiply-accumulates: Silicon Labs MLTK (github SiliconLabs/mltk
+# @ 01a8b7b, mltk/models/tinyml/*.py, `runtime_memory_size`); and what the reference submissions reserve (github
+# mlcommons/tiny, benchmark/reference_submissions/*/submitter_implemented.cpp, kTensorArenaSize). Inputs and outputs lie
+# in it.
+TFLM_ARENA = {"kws": 21_424, "ic": 53_972, "ad": 9_396}
+TFLM_RESERVED = {"kws": 200 * 1024, "ic": 100 * 1024, "ad": 10 * 1024}
 
 
 def sqnr_db(exact: np.ndarray, found: np.ndarray) -> float:
@@ -68,6 +75,7 @@ def measure(stem: str) -> dict[str, Any]:
     return {
         "macs": graph.macs(), "instructions": counts, "differing": differing,
         "arena_bytes": sources.plan.arena_bytes, "liveness_bound_bytes": sources.plan.lower_bound_bytes,
+        "input_output_bytes": sum(program.tensors[end].bytes for end in (name, output)),
         "sqnr_db": round(sqnr_db(exact[held], ours[held]), 2),
         "reference_sqnr_db": round(sqnr_db(exact[held], reference[held]), 2),
     }  # fmt: skip
@@ -84,6 +92,12 @@ def main() -> None:
         print(
             f"{task:5} {row['sqnr_db']:8.2f} {row['reference_sqnr_db']:9.2f} {row['differing']:7}  {per_mac}"
         )
+    print(f"{'task':5} {'arena':>7} {'bound':>7} {'with in and out':>15} {'TFLM':>7} {'reserved':>8}  bytes")
+    for task, row in rows.items():
+        row |= {"tflm_arena_bytes": TFLM_ARENA[task], "tflm_reserved_bytes": TFLM_RESERVED[task]}
+        whole = row["arena_bytes"] + row["input_output_bytes"]
+        sizes = f"{row['arena_bytes']:7} {row['liveness_bound_bytes']:7} {whole:15}"
+        print(f"{task:5} {sizes} {TFLM_ARENA[task]:7} {TFLM_RESERVED[task]:8}")
     print(f"written to {keep('mlperf_tiny', {'rows': rows, 'machine': machine('ziglang', 'unicorn')})}")
     if len(sys.argv) > 1:
         instructions = {

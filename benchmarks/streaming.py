@@ -1,6 +1,7 @@
 """What a new sample costs: streams against the same networks run whole, counted on an emulated Cortex-M4F.
 
-Four networks: the ECG network of examples/ecg (a window of 128 samples, padded at both ends); the recurrent one of
+Five networks: the ECG network of examples/ecg (a window of 128 samples, padded at both ends); the trained one of
+examples/causal_ecg, which looks back only, against its own window of 128 samples; the recurrent one of
 examples/recurrent_ecg as it is, a window, and with its padding moved before the signal, so that the GRU goes on from
 sample to sample; and a causal network over continuous ECG (six dilated convolutions of 16 channels, receptive field 127
 samples, random weights: cost does not depend on them). Two comparisons each: with the whole window
@@ -38,11 +39,12 @@ from trine.edge.streaming.state import state_bytes, to_bytes
 CORE = "cortex-m4f"
 RATES = {
     "ecg": 180,
+    "causal ecg": 180,
     "gru": 180,
     "causal gru": 180,
     "causal": 250,
 }  # samples a second, of the signals they are for
-HOPS = {"ecg": (8, 16, 32), "gru": (4,), "causal gru": (4,), "causal": (1, 4, 16)}
+HOPS = {"ecg": (8, 16, 32), "causal ecg": (8, 16, 32), "gru": (4,), "causal gru": (4,), "causal": (1, 4, 16)}
 
 
 def causal(channels: int = 16, layers: int = 6, length: int = 256) -> Graph:
@@ -105,16 +107,17 @@ def step(made: StreamProgram) -> tuple[int, int]:
     return profile.instructions, ram
 
 
-def rows_of(name: str, program: IntegerProgram) -> list[dict[str, Any]]:
-    """One row a hop."""
-    all_at_once, ram = whole(program)
+def rows_of(name: str, program: IntegerProgram, window: IntegerProgram) -> list[dict[str, Any]]:
+    """One row a hop. window: what would be run anew otherwise."""
+    all_at_once, ram = whole(window)
+    samples = window.tensors[window.inputs[0]].shape[-1]
     rows = []
     for hop in HOPS[name]:
         made = stream(program, hop)
         instructions, state_ram = step(made)
         rows.append(
             {
-                "network": name, "kind": made.kind, "hop": hop, "samples": made.window,
+                "network": name, "kind": made.kind, "hop": hop, "samples": samples,
                 "whole_instructions": all_at_once, "step_instructions": instructions,
                 "instructions_per_sample": instructions / hop, "whole_ram_bytes": ram, "stream_ram_bytes": state_ram,
                 "against_every_sample": all_at_once * hop / instructions,
@@ -142,15 +145,18 @@ def main() -> None:
         flush=True,
     )
     recurrent = load_source(ROOT / "examples" / "recurrent_ecg" / "gru.onnx")
+    causal_ecg = ROOT / "examples" / "causal_ecg"
     graphs = {
         "ecg": load_source(ECG),
+        "causal ecg": load_source(causal_ecg / "causal_stream.onnx"),
         "gru": recurrent,
         "causal gru": padding_first(recurrent),
         "causal": causal(),
     }
+    windows = {**graphs, "causal ecg": load_source(causal_ecg / "causal.onnx")}
     rows = []
     for name, graph in graphs.items():
-        for row in rows_of(name, quantised(graph)):
+        for row in rows_of(name, quantised(graph), quantised(windows[name])):
             rows.append(row)
             print(shown(row), flush=True)
     keep("streaming", {"machine": machine("unicorn", "ziglang"), "core": CORE, "rows": rows})

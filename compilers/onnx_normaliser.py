@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from trine.compilers.loops import unrolled
+from trine.compilers.onnx_attention import attention_spelled
 from trine.compilers.onnx_quantized import spell_qlinear
 from trine.devices.errors import InputError
 
@@ -46,7 +47,7 @@ def _optimised(model: Any) -> Any:
     ir = onnx_ir.serde.deserialize_model(model)
     common.RemoveInitializersFromInputsPass()(ir)
     optimize_ir(ir, should_fold=_foldable, **limits)
-    ir = unrolled(ir)
+    ir = attention_spelled(unrolled(ir))
     RewritePass(_rules())(ir)
     optimize_ir(ir, should_fold=_foldable, inline=False, **limits)
     return ir

@@ -71,6 +71,13 @@ class EdgeDevice(Device):
         return self.count("memory.ram")
 
     @property
+    def banks(self) -> tuple[tuple[str, int], ...]:
+        """The parts of `ram` that a plan may use apart, in bytes: what is tightly coupled to the core first, then the
+        largest piece of the rest. Empty where the file does not state both (`memory.tcm`, `memory.sram`)."""
+        sizes = [(name, self.count(f"memory.{name}")) for name in ("tcm", "sram")]
+        return tuple((name, size) for name, size in sizes if size) if all(size for _, size in sizes) else ()
+
+    @property
     def flash_bytes(self) -> int | None:
         """On-chip program memory in bytes; None where it is external (see `memory.board_flash`)."""
         return self.count("memory.flash")

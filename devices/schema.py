@@ -67,7 +67,16 @@ EDGE: dict[str, Section] = {
         words="external",
         choices=("ram", "flash"),
         figures=_all(
-            "data size", "ram", "flash", "board_flash", "board_ram", "cache", "l1", "accelerator_weights"
+            "data size",
+            "ram",
+            "tcm",
+            "sram",
+            "flash",
+            "board_flash",
+            "board_ram",
+            "cache",
+            "l1",
+            "accelerator_weights",
         ),
     ),
     "power": Section(

@@ -16,6 +16,8 @@ from importlib import import_module
 from inspect import cleandoc
 from pathlib import Path
 
+import numpy as np
+
 from trine.compilers.operators import Operator, operators
 from trine.edge.operators import Kernel, kernel_of, kernels
 
@@ -45,13 +47,24 @@ def operator_parts(operator: Operator) -> tuple[str, str]:
     return what.strip(), form.strip()
 
 
+def unserved(operator: Operator) -> str:
+    """What int8 makes of an operator without a kernel."""
+    if not operator.cases:
+        return "read as others"
+    if operator.name.endswith("uantizeLinear"):
+        return "states scales"
+    if all(np.dtype(kind).kind in "iub" for case in operator.cases for kind in case.dtypes or ("float32",)):
+        return "`float32`: whole numbers and truth values as they are"
+    return "none yet"
+
+
 def operator_row(operator: Operator) -> str:
     """One line of the table of operators."""
     kernel = kernel_of().get(operator.name)
     cells = (
         operator.name,
         operator_parts(operator)[0],
-        "none yet" if kernel is None else f"`{kernel.name}`",
+        unserved(operator) if kernel is None else f"`{kernel.name}`",
         str(len(operator.cases)),
         str(len(operator.forms)),
     )

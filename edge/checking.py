@@ -16,6 +16,8 @@ from trine.edge.c.emit import emit_c
 from trine.edge.fit import runs_onnx, static_fit
 from trine.edge.fusing import observed
 from trine.edge.lower import lower
+from trine.edge.patches import patched
+from trine.edge.patches.choose import in_a_line, point_for
 from trine.edge.program import IntegerProgram
 from trine.edge.remedies import remedies_for
 from trine.edge.simplify import simplify
@@ -25,7 +27,10 @@ from trine.edge.target import TARGET
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `trine check` found; `remedies` are given when the model does not fit."""
+    """What `trine check` found; `remedies` are given when the model does not fit.
+
+    patches: what `compile` does to make it fit, "" where it fits whole or not at all.
+    """
 
     model: str
     device: str
@@ -34,6 +39,7 @@ class CheckReport:
     operators: Mapping[str, int]
     fit: Sequence[Fit]
     remedies: Sequence[str]
+    patches: str = ""
 
     @property
     def ok(self) -> bool:
@@ -45,7 +51,7 @@ class CheckReport:
         return {
             "model": self.model, "device": self.device, "macs": self.macs, "parameters": self.parameters,
             "operators": dict(self.operators), "fit": [f.as_json() for f in self.fit], "ok": self.ok,
-            "remedies": list(self.remedies),
+            "remedies": list(self.remedies), "patches": self.patches,
         }  # fmt: skip
 
     def text(self) -> str:
@@ -55,6 +61,7 @@ class CheckReport:
             f"{self.model} for {self.device}: every node lowers ({operators})",
             f"  {self.macs:,} multiply-accumulates, {self.parameters:,} parameters",
         ]
+        lines += [f"  in {self.patches}"] if self.patches else []
         for f in self.fit:
             there = "limit not published" if f.available is None else f"of {f.available:,} {f.unit}"
             lines.append(f"  {f.limit}: {f.used:,} {there} ({f.how}){'' if f.ok else '  DOES NOT FIT'}")
@@ -70,7 +77,7 @@ def check_edge(source: Path, device: EdgeDevice, shapes: Mapping[str, Shape]) ->
     if obstacles:
         raise InputError(f"{source.name} cannot be compiled for {device.name}:\n  " + "\n  ".join(obstacles))
     try:
-        program = program_of(graph)
+        program, patches = arranged(program_of(graph), device)
         fit = memory_of(program, device)
     except (ValueError, OverflowError) as error:
         raise InputError(f"{source.name} cannot be compiled for {device.name}:\n  {error}") from error
@@ -79,7 +86,17 @@ def check_edge(source: Path, device: EdgeDevice, shapes: Mapping[str, Shape]) ->
         counts[node.op] = counts.get(node.op, 0) + 1
     sources = None if runs_onnx(device) else emit_c(program, device.core)
     remedies = [] if all(f.ok for f in fit) else remedies_for(program, sources, device, fit)
-    return CheckReport(source.name, device.name, graph.macs(), graph.parameters(), counts, fit, remedies)
+    return CheckReport(
+        source.name, device.name, graph.macs(), graph.parameters(), counts, fit, remedies, patches
+    )
+
+
+def arranged(program: IntegerProgram, device: EdgeDevice) -> tuple[IntegerProgram, str]:
+    """The program as it will be run, in patches where it fits only so, and what they save."""
+    point = None if runs_onnx(device) else point_for(program, device, "auto", None)
+    if point is None:
+        return program, ""
+    return patched(program, point.cut, point.count), in_a_line(program, device, point)
 
 
 def made_up(graph: Graph) -> dict[str, tuple[float, float]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from trine.compilers.report import Fit
 from trine.devices import Device, EdgeDevice
 from trine.edge import lowbit
@@ -32,14 +34,17 @@ def io_bytes(program: IntegerProgram) -> int:
 
 
 def constant_bytes(program: IntegerProgram) -> int:
-    """Weights, tables and per-channel entries of the C print: 16 bytes a channel."""
-    total = 0
+    """Weights, tables and per-channel entries of the C print, 16 bytes a channel; equal ones are stored once."""
+    stored: dict[bytes, int] = {}
     for step in program.steps:
-        total += sum(
-            lowbit.constant_bytes(step, n) for n in step.constants if n not in ("bias", "weight_scale")
-        )
-        total += 16 * len(step.requantizer.ratio) if step.requantizer is not None else 0
-    return total
+        for name, value in step.constants.items():
+            if name not in ("bias", "weight_scale"):
+                stored[value.dtype.str.encode() + value.tobytes()] = lowbit.constant_bytes(step, name)
+        if step.requantizer is not None:
+            bias = step.constants["bias"].tobytes() if "bias" in step.constants else b""
+            entries = np.asarray(step.requantizer.ratio)
+            stored[b"channels" + entries.tobytes() + bias] = 16 * len(entries)
+    return sum(stored.values())
 
 
 def static_fit(device: EdgeDevice, sources: CSources, program: IntegerProgram) -> list[Fit]:

@@ -13,10 +13,22 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trine.compilers.graph import Graph, Node, Shape
-from trine.edge.fusing import activation_bounds, float_values, fusions
+from trine.compilers.graph import Graph, Node, Shape, Tensor
+from trine.devices.errors import InputError
+from trine.edge.fusing import FORCED, activation_bounds, float_values, fusions
+from trine.edge.int16 import (
+    HEADROOM,
+    UNIT,
+    ActivationBits,
+    least_scale,
+    missing_int16,
+    parameters_of_16,
+    requantizer_16,
+    rescaled,
+    widths_of,
+)
 from trine.edge.lowbit import SMALLEST_SCALE, WeightBits
-from trine.edge.operators import kernel_for
+from trine.edge.operators import Kernel, kernel_for
 from trine.edge.program import QMAX, QMIN, IntegerProgram, QuantizedTensor, Step
 from trine.edge.requantize import Certificate, Requantizer, as_stated, certify, split_ratio_tflite
 from trine.edge.weights import LARGEST_SUM
@@ -60,6 +72,7 @@ class Lowering:
     certificates: dict[str, Certificate] = field(default_factory=dict)
     stated: Mapping[str, QuantizedTensor] = field(default_factory=dict)
     weight_bits: WeightBits = field(default_factory=dict)
+    widths: Mapping[str, int] = field(default_factory=dict)
 
     def output_name(self, node: Node) -> str:
         """Name of what the step writes: the fused activation's output where there is one."""
@@ -69,10 +82,16 @@ class Lowering:
         """Whether an input is a constant of the graph."""
         return name in self.graph.constants
 
-    def add_tensor(self, name: str, shape: Shape, scale: np.float32, zero_point: int) -> QuantizedTensor:
+    def add_tensor(
+        self, name: str, shape: Shape, scale: np.float32, zero_point: int, dtype: str = "int8"
+    ) -> QuantizedTensor:
         """Declare an activation with given parameters."""
-        self.tensors[name] = QuantizedTensor(name, tuple(shape), np.float32(scale), zero_point)
+        self.tensors[name] = QuantizedTensor(name, tuple(shape), np.float32(scale), zero_point, dtype)
         return self.tensors[name]
+
+    def wide(self, name: str) -> bool:
+        """Whether an activation is to have 16 bits."""
+        return self.widths.get(name, 8) == 16
 
     def range_of(self, name: str) -> tuple[float, float]:
         """The real range of an activation. Raises ValueError where it has none, being no real number."""
@@ -83,12 +102,27 @@ class Lowering:
             )
         return self.ranges[name]
 
-    def add_ranged(self, name: str) -> QuantizedTensor:
-        """Declare an activation whose parameters come from its observed range, or are stated."""
+    def add_ranged(self, name: str, least: float = 0.0) -> QuantizedTensor:
+        """Declare an activation whose parameters come from its observed range, or are stated.
+
+        least: of the scale of an int16.
+        """
         if name in self.stated:
             self.tensors[name] = self.stated[name]
             return self.stated[name]
-        return self.add_tensor(name, self.graph.tensors[name].shape, *parameters_of(*self.range_of(name)))
+        shape = self.graph.tensors[name].shape
+        if self.wide(name):
+            low, high = (HEADROOM * end for end in self.range_of(name))
+            return self.add_tensor(name, shape, *parameters_of_16(low, high, least), "int16")
+        return self.add_tensor(name, shape, *parameters_of(*self.range_of(name)))
+
+    def add_forced(self, node: Node) -> QuantizedTensor:
+        """Declare the output of an operator whose values' range is known."""
+        name = node.outputs[0]
+        shape = self.graph.tensors[name].shape
+        if self.wide(name):
+            return self.add_tensor(name, shape, UNIT, 0, "int16")
+        return self.add_tensor(name, shape, *FORCED[node.op])
 
     def add_plain(self, name: str) -> QuantizedTensor:
         """Declare a value that stands for itself: an index, a count, a truth value."""
@@ -118,12 +152,12 @@ class Lowering:
         return [*steps[:-1], replace(last, output=inner.name), again]
 
     def bounds(self, node: Node, output: QuantizedTensor) -> tuple[int, int]:
-        """Saturation bounds of a step: int8's, narrowed by the fused activation."""
+        """Saturation bounds of a step: its type's, narrowed by the fused activation."""
         if node.name not in self.fused:
-            return QMIN, QMAX
+            return output.limits
         low, high = activation_bounds(self.fused[node.name])
         ends = []
-        for bound, default in ((low, QMIN), (high, QMAX)):
+        for bound, default in zip((low, high), output.limits, strict=True):
             ends.append(int(output.quantize(np.array(bound, np.float32))) if np.isfinite(bound) else default)
         return ends[0], ends[1]
 
@@ -161,6 +195,48 @@ class Lowering:
         )
         self.certificates[node.name] = certificate
         return made, scale
+
+    def requantizer_16(
+        self,
+        node: Node,
+        unit: NDArray[np.float64] | float,
+        largest: int,
+        rule: str = "exact",
+    ) -> tuple[Requantizer, QuantizedTensor]:
+        """Declare a step's int16 output, and how sums within +-largest, in units of `unit` [channels], become it."""
+        units = np.atleast_1d(np.asarray(unit, np.float64))
+        y = self.add_ranged(self.output_name(node), least_scale(float(units.max()), largest))
+        bounds = self.bounds(node, y)
+        self.certificates[node.name] = Certificate(units.size, 0, -largest, largest)
+        return requantizer_16(units / float(y.scale), largest, bounds, rule), y
+
+    def at_width(self, node: Node, kernel: Kernel) -> tuple[Node, list[Step]]:
+        """A node that reads its activations in its own width, and the steps that rescale them for it."""
+        read = [n for n in dict.fromkeys(node.inputs) if n in self.tensors and self.tensors[n].quantized]
+        floats = [n for n in node.outputs if n and self.graph.dtype(n) == "float32"]
+        width = self.widths[floats[0]] if floats else max([8, *(self.widths[n] for n in read)])
+        wanted = "int16" if width == 16 and kernel.wide(node.op) else "int8"
+        steps: list[Step] = []
+        for name in read:
+            if self.tensors[name].dtype == wanted:
+                continue
+            copy = f"{name}_{wanted}"
+            node = replace(node, inputs=tuple(copy if n == name else n for n in node.inputs))
+            if copy in self.tensors:
+                continue
+            shape = self.graph.shape(name)
+            if name in self.ranges:
+                ends = self.ranges[name]
+            else:
+                low, high = self.tensors[name].dequantize(np.array(self.tensors[name].limits))
+                ends = (float(low), float(high))
+            parameters = parameters_of_16(*ends) if wanted == "int16" else parameters_of(*ends)
+            y = self.add_tensor(copy, shape, *parameters, wanted)
+            self.graph = replace(self.graph, tensors={**self.graph.tensors, copy: Tensor(copy, shape)})
+            self.ranges = {**self.ranges, copy: ends}
+            self.widths = {**self.widths, copy: width}
+            steps.append(rescaled(copy, self.tensors[name], y))
+        return node, steps
 
     def nudge_output(
         self,
@@ -219,15 +295,21 @@ def lower(
     weight_clip: Mapping[str, NDArray[np.float32]] | None = None,
     stated: Mapping[str, QuantizedTensor] | None = None,
     weight_bits: WeightBits | None = None,
+    activation_bits: ActivationBits | None = None,
 ) -> Lowered:
     """Quantise a graph whose activations have the given real ranges {name: (low, high)} (see `observed`).
 
     requantize: "exact" or "tflite". weight_clip: {weight name: float32 [channels]}, real maximum a channel.
-    weight_bits: {weight name: 8, 4 or 2} of conv and dense layers, 8 for all others.
+    weight_bits: {weight name: 8, 4 or 2} of conv and dense layers, 8 for all others. activation_bits: {activation name:
+    8 or 16}, 8 for all others; what only moves values has the width of what it moves. Where the widths of two
+    neighbours differ, a step between them rescales. Raises InputError naming every node that has no int16 kernel.
     """
+    if activation_bits and (missing := missing_int16(graph, activation_bits)):
+        raise InputError(f"{graph.name} cannot have int16 activations everywhere:\n  " + "\n  ".join(missing))
     fused = fusions(graph, stated or {})
     lowering = Lowering(graph, ranges, requantize, weight_clip or {}, fused, stated=stated or {})
     lowering.weight_bits = weight_bits or {}
+    lowering.widths = widths_of(graph, activation_bits or {})
     floats = float_values(graph)
     for tensor in graph.inputs:
         if tensor.dtype == "float32" and tensor.name not in floats:
@@ -241,8 +323,9 @@ def lower(
             kernel = kernel_for(graph, node)
             if kernel is None:
                 raise ValueError(f"node {node.name} ({node.op}): no int8 kernel")
+            node, before = lowering.at_width(node, kernel) if activation_bits else (node, [])
             made = kernel.lower(lowering, node)
-            steps += lowering.settled([made] if isinstance(made, Step) else list(made))
+            steps += [*before, *lowering.settled([made] if isinstance(made, Step) else list(made))]
     program = IntegerProgram(
         graph.name,
         tuple(t.name for t in graph.inputs),

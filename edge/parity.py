@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from trine.compilers.examples import Examples
 from trine.compilers.graph import Array
 from trine.compilers.report import Parity
-from trine.edge.c.emit import alignment
+from trine.edge.c.elementwise import IN_FLOAT
+from trine.edge.c.planned import alignment
 from trine.edge.emulate import Entry, HostCompiler, HostMachine, Machine
 from trine.edge.operators import kernels
-from trine.edge.program import Int8, IntegerProgram
+from trine.edge.program import Int8, IntegerProgram, Step
 from trine.edge.qdq import BATCH, run_qdq
 from trine.edge.quantize.replay import decibels, noise_ratio
 
 # Of a program against onnxruntime's float32, where a kernel has a meaning of its own (`Kernel.apart` over 1).
 CLOSE_DB = 30.0
+CLOSE_INT16_DB = 60.0  # of int16 activations, where only the order of sums differs
 FLOAT_THERE = "float32 there"  # said of a layer whose meaning in integers is our own
 FOLLOWED = 4  # batches whose differences are followed to where they begin
 FLOAT_TOLERANCE = 1e-4  # of an output's greatest value: float32 sums in another order, and other functions
@@ -159,22 +161,27 @@ def explain(
     wrong = np.zeros(sample.count, bool)
     for name in program.outputs:
         wrong |= (found[name] != sample.outputs[name]).reshape(sample.count, -1).any(axis=1)
-    if optimize:
+    wide = any(program.tensors[step.output].dtype == "int16" for step in program.steps)
+    if (
+        optimize and not wide
+    ):  # of int16 nothing is fused: the optimised graph sums in float32 as the other does
         used = [kernels()[step.kernel] for step in program.steps]
         floats = sorted({kernel.name for kernel in used if kernel.apart})
         gap = largest_gap(program, sample, found)
         # What follows a layer with a meaning of its own may enlarge its steps: there the signal decides.
         own = any(kernel.apart > 1 for kernel in used)
         close = floats and (gap <= 1 or (own and least_decibels(program, sample, found) >= CLOSE_DB))
-        return f"{', '.join(floats)}: computed in float32 there, up to {gap} steps apart" if close else ""
+        if close or not any(map(in_float, program.steps)):
+            return f"{', '.join(floats)}: computed in float32 there, up to {gap} steps apart" if close else ""
     known: list[str] = []
     # Float sums depend on how many examples run together: each is followed in the batch it differed in.
     for start in list(dict.fromkeys(np.flatnonzero(wrong) // BATCH * BATCH))[:FOLLOWED]:
         batch = {name: x[start : start + BATCH] for name, x in sample.inputs.items()}
-        firsts = first_differences(program, model, batch)
+        firsts = first_differences(program, model, batch, optimize and not wide)
         known += [firsts[i] for i in np.flatnonzero(wrong[start : start + BATCH])]
     if not all(known):
-        return ""
+        close = optimize and least_decibels(program, sample, found) >= CLOSE_INT16_DB
+        return f"int16 sums in {FLOAT_THERE}, in another order" if close else ""
     counted: dict[str, int] = {}
     for text in known:
         counted[text] = counted.get(text, 0) + 1
@@ -200,27 +207,43 @@ def least_decibels(program: IntegerProgram, sample: Sample, found: Mapping[str, 
     return decibels(max(ratios))
 
 
-def first_differences(program: IntegerProgram, model: bytes, inputs: Mapping[str, Array]) -> list[str]:
-    """For each example the first step where unoptimised onnxruntime leaves the program by one output step, or "".
+def in_float(step: Step) -> bool:
+    """Whether a step of stated scales is rounded in float32, as ONNX defines it: no integer rule is equal.
 
-    A layer with a meaning of its own may leave it by `Kernel.apart` steps, or by CLOSE_DB of its signal.
+    onnxruntime's QLinearAdd and QLinearMul round such sums by a formula of each processor's own (fused multiply-adds on
+    x86, multipliers of 22 bits on Arm), so that ties fall differently.
+    """
+    return getattr(step.requantizer, "by_float", None) is not None or step.attributes.get("wide") == IN_FLOAT
+
+
+def first_differences(
+    program: IntegerProgram, model: bytes, inputs: Mapping[str, Array], fused: bool = False
+) -> list[str]:
+    """For each example the first step where onnxruntime leaves the program by one output step, or "".
+
+    A layer with a meaning of its own may leave it by `Kernel.apart` steps, or by CLOSE_DB of its signal. fused: with
+    all optimisations, where otherwise only steps that are `in_float` may leave it.
     """
     from trine.edge.qdq import run_qdq_tensors
 
-    theirs = run_qdq_tensors(model, program, dict(inputs))
+    theirs = run_qdq_tensors(model, program, dict(inputs), fused)
     codes = program.quantize(inputs)
     count = len(next(iter(codes.values())))
     found = [""] * count
     settled = np.zeros(count, bool)
     for step, q in program.trace(codes):
+        if step.output not in theirs:
+            continue
         gap = np.abs(q.astype(int) - theirs[step.output].astype(int)).reshape(count, -1)
         kernel, tensor = kernels()[step.kernel], program.tensors[step.output]
         for i in np.flatnonzero(~settled & (gap.max(axis=1) > 0)):
             settled[i] = True
             most, reals = int(gap[i].max()), (tensor.dequantize(v[i]) for v in (theirs[step.output], q))
-            if kernel.apart > 1 and (most <= kernel.apart or decibels(noise_ratio(*reals)) >= CLOSE_DB):
+            if tensor.dtype == "int16" and most <= 1 + int(step.attributes.get("off", kernel.apart)):
+                found[i] = f"{step.name} ({step.kernel}, int16: {FLOAT_THERE}, up to {most} steps)"
+            elif kernel.apart > 1 and (most <= kernel.apart or decibels(noise_ratio(*reals)) >= CLOSE_DB):
                 found[i] = f"{step.name} ({step.kernel}: {FLOAT_THERE}, integers here)"
-            elif kernel.apart <= 1 and most == 1:
+            elif most == 1 and (in_float(step) or kernel.apart == 1 if fused else kernel.apart <= 1):
                 off = f"{int((gap[i] > 0).sum())} of {gap.shape[1]} values by one step"
                 found[i] = f"{step.name} ({step.kernel}, {off})"
     return found

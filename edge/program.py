@@ -46,6 +46,11 @@ class QuantizedTensor:
         return self.size * np.dtype(self.dtype).itemsize
 
     @property
+    def limits(self) -> tuple[int, int]:
+        """Least and greatest code."""
+        return LIMITS[self.dtype]
+
+    @property
     def quantized(self) -> bool:
         """Whether the stored integers stand for reals."""
         return self.dtype in LIMITS
@@ -69,8 +74,8 @@ class Step:
     """One integer operation. `kernel` names the file of edge/operators that says what it computes.
 
     constants: integer arrays (weight int8, bias int32, table int8, ...). attributes: geometry, and
-    `low`, `high`: the saturation bounds of the output, narrower than int8 where an activation was fused.
-    `requantizer`: how the int32 sum becomes int8, for the kernels that have one. `also`: further outputs.
+    `low`, `high`: the saturation bounds of the output, narrower than its type's where an activation was fused.
+    `requantizer`: how the sum becomes int8 or int16, for the kernels that have one. `also`: further outputs.
     """
 
     kernel: str

@@ -30,15 +30,17 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyErro
 def save_program(program: IntegerProgram, path: Path) -> None:
     """Write a program."""
     arrays: dict[str, Array] = {}
+    names: dict[tuple[str, tuple[int, ...], bytes], str] = {}  # equal arrays are stored once
 
     def plain(value: Any, name: str) -> Any:
         if isinstance(value, np.ndarray):
-            arrays[name] = value
-            return {"array": name}
+            first = names.setdefault((value.dtype.str, value.shape, value.tobytes()), name)
+            arrays[first] = value
+            return {"array": first}
         if isinstance(value, Requantizer):
             return {f.name: plain(getattr(value, f.name), f"{name}.{f.name}") for f in fields(value)}
         if isinstance(value, dict):
-            return {key: plain(item, f"{name}.{key}") for key, item in value.items()}
+            return {key: plain(value[key], f"{name}.{key}") for key in sorted(value)}
         if isinstance(value, tuple | list):
             return [plain(item, f"{name}.{i}") for i, item in enumerate(value)]
         return value.item() if isinstance(value, np.generic) else value

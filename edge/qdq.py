@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from trine.compilers.graph import Array
 from trine.compilers.onnx_writer import ML_DOMAIN, ML_OPSET
 from trine.compilers.operators import Spelled
-from trine.edge.program import IntegerProgram, QuantizedTensor, Step
+from trine.edge.program import LIMITS, IntegerProgram, QuantizedTensor, Step
 
 if TYPE_CHECKING:
     import onnx
 
 BATCH = 256  # examples that onnxruntime runs at once
 OPSET, FLOAT_OPSET, IR_VERSION = 18, 21, 10
+SHARED_FROM = 16  # values: smaller initialisers are not looked up
 
 
 class QdqWriter:
@@ -33,14 +34,21 @@ class QdqWriter:
         self.domains: set[str] = {""}
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
+        self.known: dict[
+            tuple[str, tuple[int, ...], bytes], str
+        ] = {}  # names of larger constants by what they hold
         self._count = 0
 
     def constant(self, value: Array | float, name: str = "") -> str:
-        """Store an initialiser; returns its name."""
+        """Store an initialiser, equal ones of some size once; returns its name."""
         from onnx import numpy_helper
 
         array = np.asarray(value)
         name = name or f"constant_{len(self.initializers)}"
+        if array.size > SHARED_FROM:
+            found = self.known.setdefault((array.dtype.str, array.shape, array.tobytes()), name)
+            if found != name:
+                return found
         self.initializers[name] = numpy_helper.from_array(array, name)
         return name
 
@@ -128,10 +136,11 @@ class QdqWriter:
         """Finish a step: clip to a fused activation where its bounds are narrower than int8, then
         quantise."""
         tensor = self.program.tensors[step.output]
-        low, high = saturation(step)
-        if (low, high) != (-128, 127):
+        least, most = tensor.limits if tensor.quantized else LIMITS["int8"]
+        low, high = saturation(step, (least, most))
+        if (low, high) != (least, most):
             ends = [float(tensor.dequantize(np.array([q]))[0]) for q in (low, high)]
-            real = self.clip(real, ends[0] if low > -128 else -np.inf, ends[1] if high < 127 else np.inf)
+            real = self.clip(real, ends[0] if low > least else -np.inf, ends[1] if high < most else np.inf)
         self.quantize(tensor, real)
 
     def stored_constant(
@@ -174,11 +183,11 @@ class QdqWriter:
         return self.node("Unsqueeze", [self.value(name), axes])
 
 
-def saturation(step: Step) -> tuple[int, int]:
-    """The output bounds of a step."""
+def saturation(step: Step, limits: tuple[int, int]) -> tuple[int, int]:
+    """The output bounds of a step; limits: of its type."""
     if step.requantizer is not None:
         return step.requantizer.low, step.requantizer.high
-    return step.attributes.get("low", -128), step.attributes.get("high", 127)
+    return step.attributes.get("low", limits[0]), step.attributes.get("high", limits[1])
 
 
 def to_qdq(program: IntegerProgram, activation_type: str = "int8") -> bytes:
@@ -275,28 +284,32 @@ def real_type(tensor: QuantizedTensor) -> str:
 
 
 def run_qdq_tensors(
-    model: bytes, program: IntegerProgram, inputs: dict[str, Array]
+    model: bytes, program: IntegerProgram, inputs: dict[str, Array], optimize: bool = False
 ) -> dict[str, NDArray[np.int8]]:
-    """Int8 codes of every tensor of the program in onnxruntime without optimisations; inputs {name: [n,
+    """Int8 codes of every tensor of the program in onnxruntime, without or with its optimisations; inputs {name: [n,
     *shape]}."""
     import onnx
     import onnxruntime
 
     proto = onnx.load_from_string(model)
-    stored = next(i for i in proto.graph.initializer if i.name == f"{program.inputs[0]}_zero_point")
-    element = stored.data_type
-    raised = 128 if element == onnx.TensorProto.UINT8 else 0
+    stored = {i.name: i.data_type for i in proto.graph.initializer}
     written = {step.output for step in program.steps}
     names = [name for name in program.tensors if name in program.inputs or name in written]
+    names = [name for name in names if f"{name}_zero_point" in stored]
     for name in names:
-        info = onnx.helper.make_tensor_value_info(f"{name}_quantized", element, None)
+        info = onnx.helper.make_tensor_value_info(f"{name}_quantized", stored[f"{name}_zero_point"], None)
         proto.graph.output.append(info)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.qdqisint8allowed", "1")
     session = onnxruntime.InferenceSession(
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     feed = {name: np.asarray(x, np.float32) for name, x in inputs.items()}
     found = session.run([f"{name}_quantized" for name in names], feed)
-    return {name: (q.astype(np.int16) - raised).astype(np.int8) for name, q in zip(names, found, strict=True)}
+    return {
+        name: (q.astype(np.int16) - 128).astype(np.int8) if q.dtype == np.uint8 else q
+        for name, q in zip(names, found, strict=True)
+    }

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 Int64 = NDArray[np.int64]
 Array = NDArray[Any]
 Rule = Callable[[Int64], Int64]
+WIDE_RULES = ("int16", "int16_tflite")
 MAX_SHIFT = 22  # high word + (zero_point << shift) + half stays inside int32
+MAX_SHIFT_INT16 = 30  # likewise, where the zero point is 0
 MAX_NUDGE = 4096  # float32 steps tried; 1e-4 relative, a hundredth of an int8 step at most
 
 
@@ -34,7 +36,9 @@ class Requantizer:
     bounds.
     rule: "exact" (float rule, and the integer rule proved equal to it) or "tflite" (gemmlowp's double
     rounding:
-    there shift is the right shift after the doubling high multiply, negative = left).
+    there shift is the right shift after the doubling high multiply, negative = left). Of int16 outputs: "int16" (the
+    integer rule is the definition; left negative: sums of 64 bits, shifted right first) or "int16_tflite" (one product
+    of 64 bits with a multiplier of 15, one shift that rounds).
     by_float: bool [channels], the channels of stated scales for which no integer rule is equal: C uses the float rule.
     """
 
@@ -66,17 +70,32 @@ class Requantizer:
         """The same with some channels rounded in float32."""
         return replace(self, by_float=channels) if channels.any() else self
 
-    def apply(self, sums: NDArray[np.int64] | NDArray[np.int32], axis: int = 1) -> NDArray[np.int8]:
-        """The definition: sums [..., channels on `axis`, ...] -> int8 of the same shape."""
+    def apply(self, sums: NDArray[np.int64] | NDArray[np.int32], axis: int = 1) -> NDArray[Any]:
+        """The definition: sums [..., channels on `axis`, ...] -> int8 (int16) of the same shape."""
+        if self.rule in WIDE_RULES:
+            return self.apply_wide(sums, axis)
         if self.rule == "tflite":
             q = tflite_rule(sums, _along(self.multiplier, sums, axis), _along(self.shift, sums, axis))
             return np.clip(q + self.zero_point, self.low, self.high).astype(np.int8)
         real = float_rule(sums, _along(self.ratio, sums, axis))
         return np.clip(real + self.zero_point, self.low, self.high).astype(np.int8)
 
-    def apply_integer(self, sums: NDArray[np.int64], axis: int = 1) -> NDArray[np.int8]:
+    def apply_wide(self, sums: NDArray[np.int64] | NDArray[np.int32], axis: int) -> NDArray[np.int16]:
+        """The definition of int16 outputs, in integers."""
+        multiplier, shift = (
+            _along(values, sums, axis).astype(np.int64) for values in (self.multiplier, self.shift)
+        )
+        half, whole = np.int64(1) << (shift - 1), sums.astype(np.int64)
+        if self.rule == "int16_tflite":
+            q = (whole * multiplier + half) >> shift
+        else:
+            whole = whole << self.left if self.left >= 0 else whole >> -self.left
+            q = ((whole * multiplier >> 32) + half) >> shift
+        return np.asarray(np.clip(q, self.low, self.high), np.int16)
+
+    def apply_integer(self, sums: NDArray[np.int64], axis: int = 1) -> NDArray[Any]:
         """The integer-only rule, as the C computes it."""
-        if self.rule == "tflite":
+        if self.rule != "exact":
             return self.apply(sums, axis)
         multiplier, addend, shift = (
             _along(values, sums, axis).astype(np.int64)
@@ -147,6 +166,12 @@ def split_ratio_tflite(ratio: NDArray[np.float64]) -> tuple[NDArray[np.int32], N
     carry = multiplier == 2**31
     multiplier = np.where(carry, multiplier // 2, multiplier)
     return multiplier.astype(np.int32), -(exponent + carry).astype(np.int32)
+
+
+def reduced_multiplier(multiplier: NDArray[np.int32]) -> NDArray[np.int32]:
+    """TensorFlow Lite's multiplier of 15 bits for sums of 64 (MultiplyByQuantizedMultiplier of int64)."""
+    rounded = (multiplier.astype(np.int64) + (1 << 15)) >> 16
+    return np.asarray(np.minimum(rounded, 0x7FFF), np.int32)
 
 
 def thresholds(rule: Rule, low: Int64, high: Int64, levels: Int64, guess: Int64) -> Int64:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 
-from trine.edge.c.emit import operations_of, unique_steps
 from trine.edge.c.layout import LaidOut, lay_out
+from trine.edge.c.planned import operations_of, unique_steps
 from trine.edge.c.schedule import schedule_for
 from trine.edge.lowbit import constant_bytes
 from trine.edge.memory import Buffer, Operation, plan_memory
@@ -170,7 +170,10 @@ def same_size_sharing(operations: list[Operation], buffers: list[Buffer]) -> lis
         output = size[operation.writes[0]]
         alias = operation.alias if operation.alias and size[operation.alias] == output else None
         return replace(
-            operation, alias=alias, in_place=tuple(n for n in operation.in_place if size[n] == output)
+            operation,
+            alias=alias,
+            alias_at=0,
+            in_place=tuple(n for n in operation.in_place if size[n] == output),
         )
 
     return [kept(operation) for operation in operations]

@@ -20,14 +20,16 @@ from trine.compilers.target import Progress, silent
 from trine.devices import EdgeDevice
 from trine.devices.errors import AnswerIsNo
 from trine.edge.accuracy import accuracy
-from trine.edge.c.emit import emit_c
+from trine.edge.c.emit import CSources, emit_c
 from trine.edge.fit import fit_of
+from trine.edge.memory import Bank
 from trine.edge.parity import Sample, draw, entry_of, in_onnxruntime, on_host, stored_sample
+from trine.edge.passes import EdgeOptions
 from trine.edge.program import IntegerProgram
 from trine.edge.program_file import load_program
 from trine.edge.qdq import to_qdq
 from trine.edge.running import Emulated, emulate, emulation_missing
-from trine.edge.target import EdgeOptions, cost_of
+from trine.edge.target import cost_of
 
 
 def simulate(
@@ -53,7 +55,7 @@ def simulate(
         scores = accuracy(graph, program, opened, progress)
         parities, emulated, warnings = running.result()
     progress("comparing prints", 2, 2)
-    sources = emit_c(program, device.core) if deployment.has("c_source") else None
+    sources = printed(deployment, device, program)
     fit = fit_of(device, sources, emulated, deployment.folder, program)
     cost = cost_of(device, emulated, fit, options)
     results = {
@@ -128,7 +130,7 @@ def verify(deployment: Deployment, device: EdgeDevice, options: EdgeOptions) -> 
     if any(not np.array_equal(found[name], sample.outputs[name]) for name in program.outputs):
         raise AnswerIsNo("the stored vectors are not what the program computes")
     parities, emulated, warnings = run_prints(deployment, device, program, sample, options)
-    sources = emit_c(program, device.core) if deployment.has("c_source") else None
+    sources = printed(deployment, device, program)
     fit: list[Fit] = fit_of(device, sources, emulated, deployment.folder, program)
     if not all(f.ok for f in fit):
         raise AnswerIsNo(
@@ -146,8 +148,8 @@ def verify(deployment: Deployment, device: EdgeDevice, options: EdgeOptions) -> 
 def check_prints(deployment: Deployment, device: EdgeDevice, program: IntegerProgram) -> list[str]:
     """Print the program again and compare with the files. Returns what was compared; raises AnswerIsNo."""
     same: Mapping[str, list[bytes]] = {"qdq_onnx": [to_qdq(program, kind) for kind in ("int8", "uint8")]}
-    if deployment.has("c_source"):
-        sources = emit_c(program, device.core)
+    sources = printed(deployment, device, program)
+    if sources is not None:
         same = {**same, "c_source": [sources.source.encode()], "c_header": [sources.header.encode()]}
     wrong = [
         deployment.artifact(role).name
@@ -160,6 +162,14 @@ def check_prints(deployment: Deployment, device: EdgeDevice, program: IntegerPro
             f"{deployment.record['trine_version']}); compile the model again"
         )
     return sorted(same)
+
+
+def printed(deployment: Deployment, device: EdgeDevice, program: IntegerProgram) -> CSources | None:
+    """The C as this Trine prints it from the program, over the banks of RAM that it was compiled for."""
+    if not deployment.has("c_source"):
+        return None
+    banks = receipts_of(deployment)["print_c"].get("banks", ())
+    return emit_c(program, device.core, [Bank(bank["name"], bank["size_bytes"]) for bank in banks])
 
 
 def receipts_of(deployment: Deployment) -> Mapping[str, Any]:

@@ -25,6 +25,13 @@ RAISED = {
 
 
 @dataclass(frozen=True)
+class StatedTensor(QuantizedTensor):
+    """An activation as a model states it; raised: how much higher the model stores its codes (128 where unsigned)."""
+
+    raised: int = 0
+
+
+@dataclass(frozen=True)
 class Stripped:
     """A network without its Quantize and Dequantize nodes, and what they said of each activation."""
 
@@ -170,10 +177,7 @@ def stated_tensor(graph: Graph, node: Node, name: str) -> QuantizedTensor:
         int(graph.constants[node.inputs[2]].reshape(-1)[0]),
     )
     kind = node.attributes["dtype"]
-    return QuantizedTensor(
-        name,
-        graph.shape(node.inputs[0]),
-        np.float32(scale),
-        zero - RAISED.get(kind, 0),
-        kind.removeprefix("u"),
+    raised = RAISED.get(kind, 0)
+    return StatedTensor(
+        name, graph.shape(node.inputs[0]), np.float32(scale), zero - raised, kind.removeprefix("u"), raised
     )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -19,172 +17,34 @@ from trine.compilers.target import Job, NetworkTarget, Pass, Proof
 from trine.devices import Device, EdgeDevice
 from trine.devices.errors import InputError, MissingExtra
 from trine.edge.accuracy import accuracy
-from trine.edge.budget.limits import Limits
-from trine.edge.budget.ways import Ways, whole_only
-from trine.edge.c.emit import CSources, emit_c
-from trine.edge.cost import Duty, Size, estimate_cost
-from trine.edge.fit import certain_misfit, fit_of, runs_onnx, static_fit
-from trine.edge.float32 import float_program, writers
-from trine.edge.fusing import mixtures, observed
-from trine.edge.lower import lower
+from trine.edge.cost import Size, estimate_cost
+from trine.edge.fit import certain_misfit, fit_of, static_fit
+from trine.edge.float32 import writers
+from trine.edge.fusing import mixtures
+from trine.edge.int16 import every_activation, missing_int16
 from trine.edge.operators import kernel_for
 from trine.edge.parity import Sample, draw, entry_of, in_onnxruntime, on_host, vectors
+from trine.edge.passes import (
+    EdgeOptions,
+    EdgeProgram,
+    Precision,
+    fine_tune_pass,
+    finite,
+    options_of,
+    patch_pass,
+    print_pass,
+    print_receipt,
+    quantize_pass,
+)
 from trine.edge.program_file import save_program
 from trine.edge.qdq import to_qdq
-from trine.edge.quantize import Quantized
 from trine.edge.remedies import remedies_for
-from trine.edge.running import Compiler, Emulated, emulate, emulation_missing
+from trine.edge.running import Emulated, emulate, emulation_missing
 from trine.edge.simplify import simplify
 from trine.edge.stated import is_quantised, problems, strip
-from trine.edge.widths import check_energy, described, limited, quantize_to
+from trine.edge.widths import check_energy, limited
 
-Precision = Literal["int8", "int4", "int2", "mixed", "float32"]
-PARITY_EXAMPLES = 3000
 SCORED_EXAMPLES = 8192  # of the calibration data, while compiling; `simulate` scores all it is given
-
-
-@dataclass(frozen=True)
-class EdgeOptions:
-    """What a user may choose.
-
-    precision: "int8"; "int4" or "int2" weights, or a "mixed" choice of them; "float32" for a core with floats. limits:
-    what the deployment may take, which the widths of weights are chosen by. requantize: "exact" or "tflite".
-    activation_type: of the QDQ print. parity_examples: how many each print is compared on; emulated_examples: how many
-    of them on the emulated core, by default what 2e9 instructions allow.
-    """
-
-    precision: Precision = "int8"
-    limits: Limits = field(default_factory=Limits)
-    requantize: Literal["exact", "tflite"] = "exact"
-    activation_type: Literal["int8", "uint8"] = "int8"
-    compiler: Compiler = "zig"
-    duty: Duty = field(default_factory=Duty)
-    implant: bool = False
-    parity_examples: int = PARITY_EXAMPLES
-    emulated_examples: int | None = None
-
-    @property
-    def ways(self) -> Ways:
-        """Ways to run the network that a search under limits may choose from."""
-        return whole_only
-
-
-@dataclass(frozen=True)
-class EdgeProgram:
-    """A network on its way to an edge device: the float graph, what quantisation made of it, the C."""
-
-    graph: Graph
-    quantized: Quantized
-    sources: CSources | None = None
-    budget: Mapping[str, Any] | None = None
-
-
-def options_of(job: Job) -> EdgeOptions:
-    """The job's options, or the defaults."""
-    return job.options if isinstance(job.options, EdgeOptions) else EdgeOptions()
-
-
-def quantize_pass(program: Graph, job: Job, examples: Examples | None) -> tuple[EdgeProgram, PassReceipt]:
-    """float32 -> int8: calibrate, equalise, choose ranges, correct biases, make every rounding exact."""
-    if options_of(job).precision == "float32":
-        return as_it_is(program)
-    if is_quantised(program):
-        return as_stated(program, options_of(job))
-    if not observed(program):
-        return without_scales(program)
-    if examples is None:
-        raise InputError("int8 needs calibration examples: give --data CALIB.npz")
-    o = options_of(job)
-    made, budget = quantize_to(
-        program, job.device, examples, o.precision, o.limits, o.requantize, o.compiler, job.progress, o.ways
-    )
-    kept = [d.name for d in made.decisions if d.kept]
-    channels = sum(c.channels for c in made.certificates.values())
-    nudged = sum(c.nudged for c in made.certificates.values())
-    exact = options_of(job).requantize == "exact"
-    rounding = (
-        f"{nudged} of {channels} scales nudged so that integer rounding is exact"
-        if exact
-        else "tflite rounding"
-    )
-    changed = (
-        f"{len(made.program.steps)} int8 layers, {made.sqnr_db:.1f} dB to the float outputs; kept: "
-        f"{', '.join(kept) or 'plain min-max'}; {rounding}{described(made.program)}"
-    )
-    details = {
-        "layers": [r.as_json() for r in made.receipts],
-        "decisions": [vars(d) for d in made.decisions],
-        "channels": channels, "nudged": nudged, "sqnr_db": finite(made.sqnr_db), "notes": list(made.notes),
-    }  # fmt: skip
-    return EdgeProgram(program, made, budget=budget), PassReceipt("quantize", changed, details)
-
-
-def finite(decibels: float) -> float | None:
-    """A number that JSON can hold; None for no noise at all."""
-    return decibels if math.isfinite(decibels) else None
-
-
-def as_it_is(graph: Graph) -> tuple[EdgeProgram, PassReceipt]:
-    """The network in float32."""
-    made = Quantized(
-        float_program(graph), (), {}, (), graph, math.inf, math.inf, ("float32: nothing quantised",)
-    )
-    changed = f"nothing: {len(graph.nodes)} layers in float32"
-    return EdgeProgram(graph, made), PassReceipt("quantize", changed, {"notes": list(made.notes)})
-
-
-def without_scales(graph: Graph) -> tuple[EdgeProgram, PassReceipt]:
-    """A network without a tensor that has a scale: trees, which read features as they are."""
-    try:
-        program = lower(graph, {}).program
-    except ValueError as error:
-        raise InputError(f"{graph.name}: {error}") from error
-    note = "no tensor has a scale: nothing to calibrate"
-    made = Quantized(program, (), {}, (), graph, math.inf, math.inf, (note,))
-    changed = f"{len(program.steps)} layers in integers; {note}"
-    return EdgeProgram(graph, made), PassReceipt("quantize", changed, {"notes": [note]})
-
-
-def as_stated(graph: Graph, options: EdgeOptions) -> tuple[EdgeProgram, PassReceipt]:
-    """A network that arrives quantised, by its own scales and integers. InputError where the options ask for others."""
-    if options.precision != "int8" or options.requantize != "exact" or options.limits != EdgeOptions().limits:
-        raise InputError(
-            f"{graph.name} arrives quantised and is taken as it is: --precision, --requantize and --max-* are for the "
-            "float model it was made from"
-        )
-    stripped = strip(graph)
-    try:
-        lowered = lower(stripped.graph, {}, stated=stripped.stated)
-    except ValueError as error:
-        raise InputError(f"{graph.name}: the quantised network cannot be taken as it is: {error}") from error
-    by_float = sum(c.by_float for c in lowered.certificates.values())
-    channels = sum(c.channels for c in lowered.certificates.values())
-    note = (
-        f"scales and weights are the model's own; {by_float} of {channels} channels have no integer rounding "
-        "that equals ONNX's and are rounded in float32"
-    )
-    made = Quantized(lowered.program, (), lowered.certificates, (), graph, math.inf, math.inf, (note,))
-    changed = f"nothing: {len(lowered.program.steps)} layers arrive quantised; {note}"
-    return EdgeProgram(graph, made), PassReceipt("quantize", changed, {"notes": [note], "by_float": by_float})
-
-
-def print_pass(program: EdgeProgram, job: Job, examples: Examples | None) -> tuple[EdgeProgram, PassReceipt]:
-    """Lay tensors out for the core, plan the arena, print C."""
-    device = job.device
-    if not isinstance(device, EdgeDevice) or runs_onnx(device):
-        return program, PassReceipt("print_c", "nothing: this processor runs the int8 ONNX")
-    sources = emit_c(program.quantized.program, device.core)
-    plan = sources.plan
-    changed = (
-        f"arena {plan.arena_bytes} B, liveness bound {plan.lower_bound_bytes} B"
-        f"{', optimal' if plan.optimal else ''}; order {plan.order_searched}; {len(plan.in_place)} tensors in place"
-    )
-    details = {
-        "arena_bytes": plan.arena_bytes, "lower_bound_bytes": plan.lower_bound_bytes, "optimal": plan.optimal,
-        "order_searched": plan.order_searched, "offsets": dict(plan.offsets), "scratch": dict(plan.scratch_offsets),
-        "in_place": [list(pair) for pair in plan.in_place], "layers": [list(pair) for pair in sources.layers],
-    }  # fmt: skip
-    return replace(program, sources=sources), PassReceipt("print_c", changed, details)
 
 
 class EdgeTarget(NetworkTarget):
@@ -192,7 +52,12 @@ class EdgeTarget(NetworkTarget):
 
     name = "edge"
     needs_data = True
-    passes: Sequence[Pass] = (Pass("quantize", quantize_pass), Pass("print_c", print_pass))
+    passes: Sequence[Pass] = (
+        Pass("quantize", quantize_pass),
+        Pass("fine_tune", fine_tune_pass),
+        Pass("patches", patch_pass),
+        Pass("print_c", print_pass),
+    )
 
     def __init__(self, precision: Precision = "int8") -> None:
         self.precision = precision
@@ -216,7 +81,10 @@ class EdgeTarget(NetworkTarget):
             for node in graph.nodes
             if (node.op not in writers() if floats else kernel_for(graph, node) is None)
         ]
-        return missing if self.precision == "float32" else [*missing, *mixtures(graph)]
+        if floats:
+            return missing
+        wide = missing_int16(graph, every_activation(graph)) if self.precision == "int8x16" else []
+        return [*missing, *mixtures(graph), *wide]
 
     def emit(self, program: EdgeProgram, job: Job, folder: Path) -> list[Artifact]:
         """Write the QDQ ONNX, the C, the program, the float graph and the receipts."""
@@ -239,16 +107,16 @@ class EdgeTarget(NetworkTarget):
             (place / f"{name}.h").write_text(program.sources.header, encoding="utf-8")
             (place / f"{name}.c").write_text(program.sources.source, encoding="utf-8")
             artifacts += [Artifact(f"c/{name}.c", "c_source"), Artifact(f"c/{name}.h", "c_header")]
-        receipts = {
-            receipt.name: receipt.details
-            for receipt in (
-                quantize_receipt(program),
-                print_pass(program, job, None)[1],
-            )
-        }
+        receipts = {"quantize": quantize_receipt(program).details, "print_c": {}}
+        if program.sources is not None:
+            receipts["print_c"] = print_receipt(program.sources).details
         (folder / "receipts.json").write_text(
             json.dumps(receipts, indent=1, sort_keys=True) + "\n", encoding="utf-8"
         )
+        if program.fine_tuning is not None:
+            text = json.dumps(program.fine_tuning, indent=1, sort_keys=True) + "\n"
+            (folder / "fine_tuning.json").write_text(text, encoding="utf-8")
+            artifacts.append(Artifact("fine_tuning.json", "fine_tuning"))
         (folder / "vectors.npz").write_bytes(b"")
         return [*artifacts, Artifact("receipts.json", "receipts"), Artifact("vectors.npz", "vectors")]
 
@@ -279,7 +147,15 @@ class EdgeTarget(NetworkTarget):
         cost = cost_of(device, emulated, fit, options)
         check_energy(cost, options.limits)
         notes = [*warnings, *cost.notes, *(str(check) for check in cost.heat)]
-        return Proof(parities, fit, cost.estimates, cost.missing, scores, notes, program.budget)
+        return Proof(
+            parities,
+            fit,
+            cost.estimates,
+            cost.missing,
+            scores,
+            notes,
+            program.found.record if program.found else None,
+        )
 
     def remedies(self, program: EdgeProgram, job: Job, fit: Sequence[Fit]) -> list[str]:
         """Three changes that would make the program fit."""

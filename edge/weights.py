@@ -22,6 +22,12 @@ def quantize_weight(
     return to_codes(rows / scale[:, None], bits).reshape(weight.shape), scale
 
 
+def wide_sum_bound(weight: NDArray[np.int8], bias: NDArray[np.int64]) -> int:
+    """Greatest magnitude that a partial sum, in any order, over int16 inputs can have; weight [channels, ...]."""
+    rows = np.abs(weight.reshape(weight.shape[0], -1).astype(np.int64)).sum(axis=1)
+    return int((np.abs(bias) + 32768 * rows).max(initial=0))
+
+
 def linear_sum_bounds(
     weight: NDArray[np.int8], bias: NDArray[np.int64], zero_point: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,8 +1,9 @@
 """Gather: entries of an axis by their indices, constant ones or computed ones (ONNX Gather-13).
 
 Normal form: inputs (data, indices), one of which may be a constant (attribute `constant`, one flag each): a constant
-`data` is a table of embeddings. Attribute axis: of one example of data, or of the whole constant. Indices that are
-computed are clipped to the axis (see `movement.clipped`).
+`data` is a table of embeddings. Attribute axis: of one example of data, or of the whole constant; ranks, only where
+that is not a table's first: the axes of the table and of one example's indices. Indices that are computed are clipped
+to the axis (see `movement.clipped`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ def read(source: SourceNode) -> Node:
         raise Unsupported(f"picks from an axis of {shape[axis]}")
     if flags[1]:
         checked_indices(source.constants[indices], shape[axis])
-    return Node("Gather", source.name, (data, indices), source.outputs, {"axis": axis, "constant": flags})
+    attributes = {"axis": axis, "constant": flags}
+    if flags[0] and axis:
+        attributes["ranks"] = (len(shape), len(source.shape(1)))
+    return Node("Gather", source.name, (data, indices), source.outputs, attributes)
 
 
 def batch(source: SourceNode) -> list[int | None]:
@@ -59,10 +63,18 @@ def run(node: Node, arguments: Sequence[Array]) -> list[Array]:
 
 
 def spell(node: Node, opset: int) -> list[Spelled]:
-    """The batch axis first: it comes before the axis of data, or with the indices into a constant's first axis."""
+    """The batch axis first: it comes before the axis of data or with the indices into a constant: then it is moved."""
     axis = node.attributes["axis"]
-    plain = node.attributes["constant"][0]
-    return [Spelled("Gather", node.inputs, node.outputs, {"axis": axis if plain else axis + 1})]
+    if not node.attributes["constant"][0]:
+        return [Spelled("Gather", node.inputs, node.outputs, {"axis": axis + 1})]
+    if not axis:
+        return [Spelled("Gather", node.inputs, node.outputs, {"axis": 0})]
+    picked, rank = f"{node.name}.picked", sum(node.attributes["ranks"])
+    perm = [axis, *(k for k in range(rank) if k != axis)]
+    return [
+        Spelled("Gather", node.inputs, (picked,), {"axis": axis}),
+        Spelled("Transpose", (picked,), node.outputs, {"perm": perm}),
+    ]
 
 
 def _by(axis: int) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,14 @@ def named(by_layer: Mapping[str, int], prefix: str, known: Mapping[str, str]) ->
     """Counts by the layer's function, whether or not the emulator leaves the prefix out."""
     full = {name if name in known else prefix + name: count for name, count in by_layer.items()}
     return {name: count for name, count in full.items() if name in known}
+
+
+def by_layer(by_step: Mapping[str, int]) -> dict[str, int]:
+    """Counts by layer of the program that `patched` or `stream` was given: NAME@0, NAME@left are of NAME."""
+    found: Counter[str] = Counter()
+    for name, count in by_step.items():
+        found[name.split("@")[0]] += count
+    return dict(found)
 
 
 def random_bytes(program: IntegerProgram, name: str, rng: np.random.Generator) -> NDArray[np.int8]:

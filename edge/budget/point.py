@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trine.edge.budget.measure import Measured
-from trine.edge.budget.record import Choice
+from trine.edge.budget.space import Choice
 from trine.edge.budget.ways import Way
 from trine.edge.quantize import Quantized
 
@@ -30,7 +30,7 @@ class Point:
         return {
             "flash_bytes": m.flash_bytes, "ram_bytes": m.ram_bytes, "energy_j": m.energy_j,
             "instructions": m.instructions, "sqnr_db": self.quantized.sqnr_db, "accuracy_drop": self.drop,
-            "how": m.how, "way": self.way.name, "bits": [a.settings["weight_bits"] for a in self.choice],
+            "how": m.how, "way": self.way.name, "widths": [a.width for a in self.choice],
         }  # fmt: skip
 
 

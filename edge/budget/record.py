@@ -7,11 +7,9 @@ from typing import Any
 
 from trine.edge.budget.limits import Limits
 from trine.edge.budget.solve import front
-from trine.edge.budget.space import Alternative, Space
+from trine.edge.budget.space import Alternative, Choice, Space
 from trine.edge.budget.ways import Way
 from trine.edge.quantize.replay import decibels
-
-Choice = tuple[Alternative, ...]
 
 
 def record_of(
@@ -54,15 +52,16 @@ def layer_json(layer: Sequence[Alternative], chosen: Alternative) -> dict[str, A
     """A layer's alternatives and the one taken."""
     listed = [
         {
-            "form": a.form, "flash_bytes": a.flash_bytes, "ram_bytes": a.ram_bytes, "energy_j": a.energy_j,
-            "noise": a.noise, **{k: v for k, v in a.settings.items() if k != "weight"},
+            "width": a.width, "form": a.form, "flash_bytes": a.flash_bytes, "ram_bytes": a.ram_bytes,
+            "energy_j": a.energy_j, "noise": a.noise,
         }
         for a in layer
     ]  # fmt: skip
     return {
         "layer": chosen.layer,
-        "weight": chosen.settings["weight"],
-        "chosen": chosen.form,
+        "weight": chosen.weight,
+        "activation": chosen.activation,
+        "chosen": chosen.width,
         "alternatives": listed,
     }
 
@@ -71,8 +70,8 @@ def front_json(space: Space, choice: Choice, chosen: bool) -> dict[str, Any]:
     """A point of the front as predicted."""
     total = space.total(choice)
     return {
-        "bits": [a.settings["weight_bits"] for a in choice],
+        "widths": [a.width for a in choice],
         "flash_bytes": int(total["flash_bytes"]), "ram_bytes": int(total["ram_bytes"]),
         "energy_j": total["energy_j"] if space.has_energy else None,
-        "weights_sqnr_db": decibels(total["noise"]), "chosen": chosen,
+        "sqnr_db": decibels(total["noise"]), "chosen": chosen,
     }  # fmt: skip

@@ -16,39 +16,48 @@ from trine.edge.accuracy import accuracy
 from trine.edge.budget.limits import Limits
 from trine.edge.budget.measure import Measured
 from trine.edge.budget.point import NAMES, Point, amount, over, shown, summary
-from trine.edge.budget.record import Choice, record_of
+from trine.edge.budget.record import record_of
 from trine.edge.budget.solve import front, solve
-from trine.edge.budget.space import Space, bits_chosen, lowered, space_of
+from trine.edge.budget.space import Choice, Space, Widths, widths_chosen
+from trine.edge.budget.survey import Noises, Survey, lowered
 from trine.edge.budget.ways import Way, Ways, whole_only
 from trine.edge.fusing import observed
 from trine.edge.quantize import Quantized, quantize
 from trine.edge.quantize.histogram import extremes
-from trine.edge.quantize.sensitivity import sensitivity
+from trine.edge.quantize.sensitivity import activation_sensitivity, sensitivity
 from trine.edge.running import Compiler, emulation_missing
 
+Wide = Literal["never", "at need", "always"]
 DEFAULT_DROP = 0.5  # points, where `mixed` is asked for and nothing is limited
 MEASURED = 12  # choices that are compiled to see whether they fit, at most
 SCORED = 4096
 
 
+class TooInaccurate(AnswerIsNo):
+    """The resources suffice, the accuracy does not."""
+
+
 @dataclass(frozen=True)
 class Found:
-    """The program that was chosen, the record for `deployment.json` under `budget`, and one sentence why."""
+    """The network that was chosen and the way to run it, the record for `deployment.json`, and one sentence why."""
 
     quantized: Quantized
+    way: Way
     record: Mapping[str, Any]
     why: str
 
 
 @dataclass(frozen=True)
 class Search:
-    """One request. widths: of weights that may be used, the widest first. find_ways: in which the network could run."""
+    """One request. widths: of weights that may be used, the widest first. wide: whether activations may have 16 bits.
+    find_ways: in which the network could run."""
 
     graph: Graph
     device: EdgeDevice
     examples: Examples
     limits: Limits
     widths: tuple[int, ...] = (8, 4, 2)
+    wide: bool = False
     requantize: Literal["exact", "tflite"] = "exact"
     compiler: Compiler = "zig"
     progress: Progress = silent
@@ -57,25 +66,28 @@ class Search:
     spaces: dict[Way, Space] = field(default_factory=dict)
 
     @cached_property
-    def noises(self) -> dict[str, dict[int, float]]:
-        """Of each weight at each width. Raises InputError where there is nothing to choose."""
-        found = sensitivity(self.graph, self.examples, self.widths, self.progress)
-        if not found:
+    def noises(self) -> Noises:
+        """Of each weight and activation at each width. Raises InputError where there is nothing to choose."""
+        weights = sensitivity(self.graph, self.examples, self.widths, self.progress)
+        if not weights:
             raise InputError(f"{self.graph.name}: no layer has weights whose width could be chosen")
-        return found
+        if not self.wide:
+            return Noises(weights)
+        return Noises(weights, activation_sensitivity(self.graph, self.examples, self.progress))
 
     @cached_property
     def ways(self) -> Sequence[Way]:
         """Ways to run the network, cheapest first."""
-        return self.find_ways(lowered(self.graph, self.ranges, {}), self.device)
+        return self.find_ways(lowered(self.graph, self.ranges, Widths()), self.device)
 
     def space(self, way: Way | None = None) -> Space:
         """Every alternative with its costs, in one way, by default the first."""
         way = way or self.ways[0]
         if way not in self.spaces:
-            self.spaces[way] = space_of(
+            survey = Survey(
                 self.graph, self.ranges, self.noises, self.device, self.compiler, self.progress, way
             )
+            self.spaces[way] = survey.space()
         return self.spaces[way]
 
     @cached_property
@@ -87,17 +99,17 @@ class Search:
     def realise(self, way: Way, choice: Choice) -> Point:
         """Quantise, recover, compile, run and score a choice, once."""
         if (way, choice) not in self.points:
-            bits = bits_chosen(choice)
+            widths = widths_chosen(choice)
             made = quantize(
                 self.graph,
                 self.examples,
                 requantize=self.requantize,
                 progress=self.progress,
-                weight_bits=bits,
+                weight_bits=widths.weights,
+                activation_bits=widths.activations,
             )
             measured = way.measure(made.program, self.device, self.compiler)
-            shaped = replace(made, program=way.shape(made.program))
-            self.points[way, choice] = Point(way, choice, shaped, measured, self.drop_of(made))
+            self.points[way, choice] = Point(way, choice, made, measured, self.drop_of(made))
         return self.points[way, choice]
 
     def drop_of(self, made: Quantized) -> float | None:
@@ -133,7 +145,7 @@ class Search:
 
     def sized(self, way: Way, choice: Choice) -> Measured:
         """What a choice takes: its sizes and counts do not depend on how well its weights are rounded."""
-        program = lowered(self.graph, self.ranges, bits_chosen(choice))
+        program = lowered(self.graph, self.ranges, widths_chosen(choice))
         return way.measure(program, self.device, self.compiler)
 
     def fitting(self) -> tuple[Way, Choice] | None:
@@ -161,14 +173,18 @@ class Search:
         limits, best = self.limits.resources, None
         slack = dict.fromkeys(limits, 0.0)
         tried: list[Choice] = []
+        space = self.space(way)
+        extremes = [solve(space, {}, name) for name in limits]
         while len(tried) < MEASURED:
             within = {n: most + slack[n] for n, most in limits.items()}
-            choice = solve(self.space(way), within, "noise", tried)
+            choice = solve(space, within, "noise", tried)
+            if choice is None and not best:  # the prediction may be too high even for the least there is
+                choice = next((c for c in extremes if c is not None and c not in tried), None)
             if choice is None or (best and self.noise(choice) >= self.noise(best)):
                 break
             tried.append(choice)
             self.progress("measuring choices", len(tried), MEASURED)
-            used, predicted = self.sized(way, choice), self.space(way).total(choice)
+            used, predicted = self.sized(way, choice), space.total(choice)
             slack = {n: max(s, predicted[n] - getattr(used, n)) for n, s in slack.items()}
             if not over(used, limits):
                 best = choice
@@ -178,6 +194,13 @@ class Search:
         """What a choice adds to the noise of the scores, as predicted; the same in every way."""
         return sum(a.noise for a in choice)
 
+    def found(self) -> Found:
+        """The answer. Raises InputError and AnswerIsNo as `search`."""
+        self.refuse()
+        point, why = self.within() if self.limits.resources else self.cheapest()
+        record = record_of(self.spaces, self.limits, point.way, point.choice, point.as_json(), why)
+        return Found(point.quantized, point.way, record, why)
+
     def within(self) -> tuple[Point, str]:
         """The most accurate choice within the resources that are limited."""
         limits, found = self.limits.resources, self.fitting()
@@ -185,7 +208,7 @@ class Search:
             raise AnswerIsNo(self.infeasible())
         point = self.realise(*found)
         if self.most_drop is not None and point.drop is not None and point.drop > self.most_drop:
-            raise AnswerIsNo(self.too_inaccurate(point))
+            raise TooInaccurate(self.too_inaccurate(point))
         return point, f"least noise of {self.combinations():,} combinations within {shown(limits)}"
 
     def combinations(self) -> int:
@@ -206,7 +229,7 @@ class Search:
             else:
                 low = middle + 1
         if best is None:
-            raise AnswerIsNo(self.too_inaccurate(self.realise(way, choices[-1])))
+            raise TooInaccurate(self.too_inaccurate(self.realise(way, choices[-1])))
         return best, f"least flash of the front whose accuracy falls by at most {most:g} points"
 
     def least(self, name: str, limits: Mapping[str, float]) -> tuple[Way, Choice] | None:
@@ -246,7 +269,7 @@ class Search:
                 f"{' whatever the others' if alone else ''}, {excess}; there {summary(point)}"
             )
         listed = "\n  ".join(lines) or "the limits can only be met one at a time"
-        return f"{self.graph.name} for {self.device.name}: no choice of weight widths meets the limits\n  {listed}"
+        return f"{self.graph.name} for {self.device.name}: no choice of widths meets the limits\n  {listed}"
 
 
 def search(
@@ -259,17 +282,31 @@ def search(
     compiler: Compiler = "zig",
     progress: Progress = silent,
     find_ways: Ways = whole_only,
+    wide: Wide = "at need",
 ) -> Found:
-    """Choose each layer's weight width, and the way to run the network, under limits.
+    """Choose each layer's widths, and the way to run the network, under limits.
 
     With limits of flash, RAM or energy: the least noise within them. With none: the least flash whose accuracy falls by
     at most `limits.accuracy_drop` points (0.5 where that is not given either). Accuracy is that on the calibration
-    examples. Raises AnswerIsNo where nothing meets the limits, with what binds and by how much; InputError for limits
-    that cannot be checked.
+    examples. wide: activations of 16 bits "never", among the choices "always", or "at need", where with 8 bits the
+    accuracy asked for is not reached: they take RAM and instructions. Raises AnswerIsNo where nothing meets the limits,
+    with what binds and by how much; InputError for limits that cannot be checked.
     """
-    wanted = Search(graph, device, examples, limits, tuple(widths), requantize, compiler, progress, find_ways)
-    wanted.refuse()
-    point, why = wanted.within() if limits.resources else wanted.cheapest()
-    return Found(
-        point.quantized, record_of(wanted.spaces, limits, point.way, point.choice, point.as_json(), why), why
+    wanted = Search(
+        graph,
+        device,
+        examples,
+        limits,
+        tuple(widths),
+        wide == "always",
+        requantize,
+        compiler,
+        progress,
+        find_ways,
     )
+    try:
+        return wanted.found()
+    except TooInaccurate:
+        if wide != "at need":
+            raise
+        return replace(wanted, wide=True, points={}, spaces={}).found()

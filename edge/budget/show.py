@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -13,7 +13,7 @@ def show_budget(budget: Mapping[str, Any]) -> None:
 
     console = Console(stderr=True)
     table = Table(title="least noise for its flash, as predicted", title_justify="left")
-    for column in ("", "flash", "RAM", "energy", "noise of the weights", "bits, layer by layer"):
+    for column in ("", "flash", "RAM", "energy", "noise", "bits, layer by layer"):
         table.add_column(column, justify="left" if column.startswith("bits") else "right")
     for point in budget["front"]:
         energy = point["energy_j"]
@@ -22,14 +22,30 @@ def show_budget(budget: Mapping[str, Any]) -> None:
             f"{point['flash_bytes']:,} B",
             f"{point['ram_bytes']:,} B",
             "-" if energy is None else f"{energy * 1e6:,.4g} uJ",
-            f"{-point['weights_sqnr_db']:.1f} dB",
-            " ".join(map(str, point["bits"])),
+            f"{-point['sqnr_db']:.1f} dB",
+            " ".join(point["widths"]),
         )
     console.print(table)
+    if len(budget["ways"]) > 1:
+        console.print(ways_table(budget["ways"], budget["chosen"]["way"]))
     console.print(f"chosen: {budget['why']}", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"as compiled: {chosen_text(budget['chosen'])}", highlight=False, markup=False, soft_wrap=True
     )
+
+
+def ways_table(ways: Sequence[Mapping[str, Any]], chosen: str) -> Any:
+    """The ways to run the network that were looked at, with the first width of every layer."""
+    from rich.table import Table
+
+    table = Table(title="ways to run it, as predicted with the widest weights", title_justify="left")
+    for column in ("", "way", "flash", "RAM", "energy"):
+        table.add_column(column, justify="left" if column == "way" else "right")
+    for way in ways:
+        energy = "-" if way["energy_j"] is None else f"{way['energy_j'] * 1e6:,.4g} uJ"
+        taken = "chosen" if way["way"] == chosen else ""
+        table.add_row(taken, way["way"], f"{way['flash_bytes']:,} B", f"{way['ram_bytes']:,} B", energy)
+    return table
 
 
 def chosen_text(chosen: Mapping[str, Any]) -> str:

@@ -15,23 +15,39 @@ if TYPE_CHECKING:
 
 def attention_layer(layer: LayerWriter, step: Step) -> None:
     layer.need("attention")
-    a, b, v = (layer.tensor(name) for name in step.inputs)
+    a, b, v = (layer.tensor(name) for name in step.inputs[:3])
     y, p = layer.tensor(step.output), step.attributes
     (rows, depth), keys, values = a.shape[-2:], b.shape[-1], v.shape[-1]
     tables = [layer.array(name, step.constants[name]) for name in ("high", "low")]
+    stack = int(np.prod(a.shape[:-2]))
+    mask, next_row, next_one = mask_of(layer, step, stack)
     zeros = [tensor.zero_point for tensor in (a, b, v, y)]
     numbers = ", ".join(
         str(int(n))
-        for n in (rows, depth, keys, values, p["multiplier"], p["shift"], p["bits"], p["ratio"], *zeros)
-    )
+        for n in (
+            rows, depth, keys, values, p["multiplier"], p["shift"], p["bits"], p["ratio"], *zeros, next_row,
+        )
+    )  # fmt: skip
     fields = f"{{{tables[0]}, {tables[1]}, {numbers}}}"
     shape = layer.structure("trine_attention_shape", "shape", fields)
-    stack = int(np.prod(a.shape[:-2]))
     at = (
         f"x0 + g * {rows * depth}, x1 + g * {depth * keys}, x2 + g * {keys * values}, y + g * {rows * values}"
     )
+    shown = f"{mask} + g * {next_one}" if mask else "0"
     layer.line(f"for (int32_t g = 0; g < {stack}; g++)")
-    layer.line(f"    trine_attention({at}, (int32_t *)(void *)scratch, &{shape});")
+    layer.line(f"    trine_attention({at}, (int32_t *)(void *)scratch, {shown}, &{shape});")
+
+
+def mask_of(layer: LayerWriter, step: Step, stack: int) -> tuple[str, int, int]:
+    """C of the mask ("" without one), and how far it is from row to row and from one attention to the next."""
+    value = step.constants.get("mask")
+    if value is None and len(step.inputs) < 4:
+        return "", 0, 0
+    shape = value.shape if value is not None else layer.tensor(step.inputs[3]).shape
+    pointer = layer.array("mask", value) if value is not None else "x3"
+    size = int(np.prod(shape[-2:]))
+    next_one = size if stack > 1 and int(np.prod(shape[:-2])) == stack else 0
+    return pointer, shape[-1] if shape[-2] > 1 else 0, next_one
 
 
 def attention_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from trine.compilers.graph import Shape
 from trine.edge.c.literals import c_literal
 from trine.edge.program import Step
+from trine.edge.requantize import Requantizer
 
 if TYPE_CHECKING:
     from trine.edge.c.writer import LayerWriter
@@ -17,9 +18,30 @@ IN_FLOAT = 2  # attribute `wide` of an Add of stated scales that no integer rule
 
 
 def table_layer(layer: LayerWriter, step: Step) -> None:
-    layer.need("elementwise")
     table = layer.array("table", step.constants["table"])
+    if step.constants["table"].dtype == np.int16:
+        layer.need("int16")
+        rest = 17 - step.constants["table"].size.bit_length()
+        layer.line(f"trine_table16(x0, y, {table}, {rest}, {layer.tensor(step.output).size});")
+        return
+    layer.need("elementwise")
     layer.line(f"trine_table(x0, y, {table}, {layer.tensor(step.output).size});")
+
+
+def rescale_layer(layer: LayerWriter, step: Step) -> None:
+    """Another scale or type, value by value."""
+    layer.need("int16")
+    a, x, y = step.attributes, layer.tensor(step.inputs[0]), layer.tensor(step.output)
+    start = (1 << (a["shift"] - 1)) + (y.zero_point << a["shift"]) + a["offset"]
+    values = (start - x.zero_point * a["multiplier"], a["multiplier"], 0, a["shift"], a["low"], a["high"])
+    sums = layer.structure("trine_sum16", "sum", sum16_text(*values))
+    layer.line(f"for (int32_t i = 0; i < {y.size}; i++)")
+    layer.line(f"    y[i] = ({layer.kind(step.output)})trine_rescale16(x0[i], &{sums});")
+
+
+def sum16_text(start: int, *values: int) -> str:
+    """A `trine_sum16` initialiser."""
+    return f"{{INT64_C({start}), {', '.join(str(int(v)) for v in values)}}}"
 
 
 def broadcast_strides(shape: Shape, target: Shape) -> list[int]:
@@ -70,6 +92,8 @@ def merged_axes(layer: LayerWriter, target: Shape, strides: list[list[int]]) -> 
 def expression(layer: LayerWriter, step: Step, a: str, b: str) -> str:
     """The C value of one element."""
     p, zero_y = step.attributes, layer.tensor(step.output).zero_point
+    if layer.tensor(step.output).dtype == "int16":
+        return expression_16(layer, step, a, b)
     if step.kernel == "add" and p["wide"] == IN_FLOAT:
         scales = [c_literal(np.float32(s)) for s in (p["a"][0], p["b"][0], layer.tensor(step.output).scale)]
         real = f"(float)({a} - ({p['a'][1]})) * {scales[0]} + (float)({b} - ({p['b'][1]})) * {scales[1]}"
@@ -87,14 +111,52 @@ def expression(layer: LayerWriter, step: Step, a: str, b: str) -> str:
     return f"trine_requantize({product} * {2**r.left}, {channel}, {r.low}, {r.high})"
 
 
+def expression_16(layer: LayerWriter, step: Step, a: str, b: str) -> str:
+    """The C value of one element of int16."""
+    p, r = step.attributes, step.requantizer
+    layer.need("int16")
+    if step.kernel == "add":
+        values = (1 << (p["shift"] - 1), p["ma"], p["mb"], p["shift"], p["low"], p["high"])
+        return (
+            f"(int16_t)trine_add16({a}, {b}, &{layer.structure('trine_sum16', 'sum', sum16_text(*values))})"
+        )
+    return (
+        f"trine_requantize16((int32_t){a} * {b}{scaled_16(r)}, {layer.channels(r, [0])}, {r.low}, {r.high})"
+    )
+
+
+def scaled_16(requantizer: Requantizer) -> str:
+    """What a sum is multiplied by, or shifted, before it is rounded."""
+    return f" * {2**requantizer.left}" if requantizer.left >= 0 else f" >> {-requantizer.left}"
+
+
 def softmax_layer(layer: LayerWriter, step: Step) -> None:
-    layer.need("softmax")
-    shape, axis = layer.stored_shape(step.output), step.attributes["axis"]
+    if "powers" in step.constants:
+        layer.need("softmax16")
+        a = step.attributes
+        table = f"{layer.array('powers', step.constants['powers'])}, {a['multiplier']}, {a['shift']}"
+        function = "trine_softmax16"
+    else:
+        layer.need("softmax")
+        table = layer.array("exponentials", step.constants["exponentials"])
+        function = "trine_softmax"
+    softmax_lines(layer, step, function, table, "")
+
+
+def stated_softmax_layer(layer: LayerWriter, step: Step) -> None:
+    layer.need("softmax_stated")
     table = layer.array("exponentials", step.constants["exponentials"])
+    whole, y = c_literal(np.float32(step.attributes["whole"])), layer.tensor(step.output)
+    softmax_lines(layer, step, "trine_softmax_stated", table, f", {whole}, {y.zero_point}")
+
+
+def softmax_lines(layer: LayerWriter, step: Step, function: str, table: str, more: str) -> None:
+    """One call for each line of values along the axis."""
+    shape, axis = layer.stored_shape(step.output), step.attributes["axis"]
     inner = int(np.prod(shape[axis + 1 :]))
     outer = int(np.prod(shape[:axis]))
     layer.line(f"for (int32_t o = 0; o < {outer}; o++)")
     layer.line(f"    for (int32_t i = 0; i < {inner}; i++) {{")
     layer.line(f"        int32_t at = o * {shape[axis] * inner} + i;")
-    layer.line(f"        trine_softmax(x0 + at, y + at, {table}, {shape[axis]}, {inner});")
+    layer.line(f"        {function}(x0 + at, y + at, {table}, {shape[axis]}, {inner}{more});")
     layer.line("    }")

@@ -5,19 +5,23 @@ Each layer is a function of its own, `trine_NAME_layer_I_LABEL`, so that a profi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from trine.edge.c.arena import declaration, entry_lines, place_text, size_macros
 from trine.edge.c.elementwise import IN_FLOAT
-from trine.edge.c.layout import LaidOut, lay_out
-from trine.edge.c.movement import is_alias, placed_parts
-from trine.edge.c.schedule import PORTABLE, Schedule, schedule_for
+from trine.edge.c.layout import lay_out
+from trine.edge.c.linear16 import sums_64
+from trine.edge.c.movement import is_alias
+from trine.edge.c.planned import operations_of, planned, unique_steps
+from trine.edge.c.schedule import PORTABLE, schedule_for
 from trine.edge.c.writer import C_TYPES, KERNEL_ORDER, LayerWriter, SourceWriter, identifier, kernel_text
-from trine.edge.memory import Buffer, Operation, Plan, check, plan_memory
+from trine.edge.memory import Bank, BankUse, Plan, bank_uses, check
 from trine.edge.operators import kernels
 from trine.edge.program import IntegerProgram, QuantizedTensor, Step
+from trine.edge.requantize import WIDE_RULES
 
 REQUIRED = {  # feature macro of the Arm C Language Extensions a core must show, and the flag that brings it
     "cortex-m4f": ("__ARM_FEATURE_DSP", "-mcpu=cortex-m4"),
@@ -31,7 +35,9 @@ REQUIRED = {  # feature macro of the Arm C Language Extensions a core must show,
 class CSources:
     """The emitted C and what was decided on the way.
 
-    layers: (function symbol, step name) in the order they run. plan: the memory plan of the arena.
+    layers: (function symbol, step name) in the order they run; a function that several steps share, bands of a patched
+    program, is named after the first. plan: the memory plan of the arena. banks: what it puts in each, where some were
+    given.
     """
 
     name: str
@@ -39,66 +45,22 @@ class CSources:
     source: str
     plan: Plan
     layers: tuple[tuple[str, str], ...]
-
-
-def operations_of(laid_out: LaidOut, schedule: Schedule) -> tuple[list[Operation], list[Buffer]]:
-    """The memory planner's view of a laid-out program."""
-    program = laid_out.program
-    external = {*program.inputs, *program.outputs}
-    buffers = [
-        Buffer(t.name, t.bytes, t.name in external) for t in program.tensors.values() if used(program, t.name)
-    ]
-    operations = []
-    for step in program.steps:
-        kernel, sharing = kernels()[step.kernel], dict[str, Any]()
-        output = program.tensors[step.output]
-        if is_alias(laid_out, step) and not {step.inputs[0], step.output} <= external:
-            sharing = {"alias": step.inputs[0]} if step.output not in external else {}
-        elif kernel.overwrites(step) and not step.also:
-            fits = tuple(n for n in dict.fromkeys(step.inputs) if program.tensors[n].bytes == output.bytes)
-            sharing = {"in_place": tuple(n for n in fits if n not in program.inputs)} if fits else {}
-        elif placed_parts(laid_out, step):
-            parts = tuple((n, at) for n, at in placed_parts(laid_out, step) if n not in program.inputs)
-            sharing = {"parts": parts} if parts else {}
-        scratch = kernel.scratch(program, step, schedule)
-        operations.append(
-            Operation(step.name, tuple(dict.fromkeys(step.inputs)), step.outputs, scratch, **sharing)
-        )
-    return operations, buffers
-
-
-def alignment(program: IntegerProgram) -> int:
-    """Bytes that every place of the arena is a multiple of: a word, or the largest type stored."""
-    return max([4, *(np.dtype(tensor.dtype).itemsize for tensor in program.tensors.values())])
-
-
-def used(program: IntegerProgram, name: str) -> bool:
-    """Whether a tensor is an input or written by a step."""
-    return name in program.inputs or any(name in step.outputs for step in program.steps)
-
-
-def unique_steps(program: IntegerProgram) -> IntegerProgram:
-    """Step names made unique, since layer functions and operations are named after them."""
-    seen: dict[str, int] = {}
-    steps = []
-    for step in program.steps:
-        seen[step.name] = seen.get(step.name, 0) + 1
-        name = step.name if seen[step.name] == 1 else f"{step.name}_{seen[step.name]}"
-        steps.append(replace(step, name=name))
-    return program.with_steps(tuple(steps))
+    banks: tuple[BankUse, ...] = ()
 
 
 class Emitter:
     """Puts the pieces of one C file together."""
 
-    def __init__(self, program: IntegerProgram, name: str, core: str) -> None:
+    def __init__(self, program: IntegerProgram, name: str, core: str, banks: Sequence[Bank] = ()) -> None:
         laid_out = lay_out(unique_steps(program))
         # The vector path has no float rounding: a program that needs it takes the portable one.
         self.schedule = PORTABLE if rounds_in_float(program) else schedule_for(core)
         self.program, self.laid_out, self.name, self.core = laid_out.program, laid_out, name, core
         operations, buffers = operations_of(laid_out, self.schedule)
-        self.plan = plan_memory(operations, buffers, alignment(self.program))
+        self.banks = tuple(banks)
+        self.plan = planned(self.program, operations, buffers, self.banks)
         check(self.plan, operations, buffers)
+        self.uses = bank_uses(self.plan, operations, buffers, self.banks)
         self.writer = SourceWriter(name, laid_out, self.schedule)
         self.placed = frozenset(self.plan.placed)
         self.functions: list[str] = []
@@ -107,19 +69,21 @@ class Emitter:
 
     def pointer(self, tensor: str) -> str:
         """Where a tensor lies: the caller's pointer or a place in the arena."""
-        tensor = self.plan.in_external.get(tensor, tensor)
-        if tensor in self.program.inputs:
-            return f"in{self.program.inputs.index(tensor)}"
-        if tensor in self.program.outputs:
-            return f"out{self.program.outputs.index(tensor)}"
-        kind = C_TYPES[self.program.tensors[tensor].dtype]
-        place = f"arena + {self.plan.offsets[tensor]}"
+        kind, at = C_TYPES[self.program.tensors[tensor].dtype], self.plan.external_offsets.get(tensor, 0)
+        holder = self.plan.in_external.get(tensor, tensor)
+        for end, names in (("in", self.program.inputs), ("out", self.program.outputs)):
+            if holder in names:
+                further = f" + {at // np.dtype(self.program.tensors[holder].dtype).itemsize}" if at else ""
+                return f"{end}{names.index(holder)}{further}"
+        place = place_text(self.plan, self.plan.offsets[tensor])
         return place if kind == "int8_t" else f"({kind} *)(void *)({place})"
 
     def add_layer(self, index: int, step: Step) -> None:
         """Write a step's function and its call; an alias whose bytes are in place needs neither."""
         ends = self.pointer(step.inputs[0]), self.pointer(step.output)
-        if is_alias(self.laid_out, step) and ends[0] == ends[1]:
+        if (step.inputs[0], step.output) in self.plan.aliased or (
+            is_alias(self.laid_out, step) and ends[0] == ends[1]
+        ):
             return
         label = f"{index}_{identifier(step.name)}"
         layer = LayerWriter(
@@ -131,20 +95,23 @@ class Emitter:
         parameters = [f"const {layer.kind(n)} *x{i}" for i, n in enumerate(step.inputs)]
         parameters += [f"{layer.kind(n)} *y{i or ''}" for i, n in enumerate(step.outputs)]
         arguments = [self.pointer(n) for n in (*step.inputs, *step.outputs)]
+        arguments[0] += f" + {layer.skipped}" if layer.skipped else ""
+        parameters += [parameter for parameter, _ in layer.arguments]
+        arguments += [argument for _, argument in layer.arguments]
         if step.name in self.plan.scratch_offsets and kernels()[step.kernel].scratch(
             self.program, step, self.schedule
         ):
             parameters.append("int8_t *scratch")
-            arguments.append(f"arena + {self.plan.scratch_offsets[step.name]}")
-        symbol = f"trine_{self.name}_layer_{label}"
+            arguments.append(place_text(self.plan, self.plan.scratch_offsets[step.name]))
         body = "\n".join("    " + line for line in layer.lines)
         unused = "".join(f"    (void)x{i};\n" for i, n in enumerate(step.inputs) if n in layer.placed)
-        self.functions.append(
-            f"/* {step.kernel}: {describe(self.program, step)} */\n"
-            f"TRINE_NOINLINE static void {symbol}({', '.join(parameters)})\n{{\n{unused}{body}\n}}\n"
-        )
+        text = f"({', '.join(parameters)})\n{{\n{unused}{body}\n}}\n"
+        symbol = self.writer.symbols.setdefault(text.encode(), f"trine_{self.name}_layer_{label}")
+        if symbol.endswith(f"_layer_{label}"):
+            comment = f"/* {step.kernel}: {describe(self.program, step)} */"
+            self.functions.append(f"{comment}\nTRINE_NOINLINE static void {symbol}{text}")
+            self.layers.append((symbol, step.name))
         self.calls.append(f"    {symbol}({', '.join(arguments)});")
-        self.layers.append((symbol, step.name))
 
     def emit(self) -> CSources:
         """Write all layers and assemble header and source."""
@@ -156,7 +123,7 @@ class Emitter:
                 size = self.program.tensors[name].bytes
                 source = f"(const int8_t *)in{self.program.inputs.index(name)}"
                 self.calls.append(f"    trine_copy((int8_t *)out{i}, {source}, {size});")
-        return CSources(self.name, self.header(), self.source(), self.plan, tuple(self.layers))
+        return CSources(self.name, self.header(), self.source(), self.plan, tuple(self.layers), self.uses)
 
     def signature(self) -> str:
         """The entry function's prototype; with one input and one output they are called in and out."""
@@ -183,7 +150,7 @@ class Emitter:
         for tensor in (self.program.tensors[n] for n in (*self.program.inputs, *self.program.outputs)):
             lines += tensor_macros(self.name, tensor)
         lines += [
-            f"#define TRINE_{self.name.upper()}_ARENA_SIZE {max(self.plan.arena_bytes, 1)}", "",
+            *size_macros(self.name, self.plan, self.banks), "",
             "#ifdef __cplusplus", 'extern "C" {', "#endif", "",
             "/* Returns 0. Not re-entrant: it works in one static arena. */", f"{self.signature()};", "",
             "#ifdef __cplusplus", "}", "#endif", "", "#endif", "",
@@ -196,23 +163,22 @@ class Emitter:
         kernels_used = [kernel_text(name) for name in KERNEL_ORDER if name in self.writer.needed]
         finish = finish_macro(self.program)
         name, plan = self.name, self.plan
+        words = "int16" if wide_macros(self.program) else "int8"
         parts = [
-            f'/* Made by Trine from {name}; int8 inference, C99, no library. */\n#include "{name}.h"\n',
+            f'/* Made by Trine from {name}; {words} inference, C99, no library. */\n#include "{name}.h"\n',
             required_guard(self.core),
             f"#define TRINE_PAIRED {int(self.schedule.paired)}\n"
             f"#define TRINE_WIDE {int(self.schedule.wide)}\n"
             f"#define TRINE_FLOAT_CHANNELS {int(rounds_in_float(self.program))}\n",
             kernels_used[0],
-            finish,
+            finish + wide_macros(self.program),
             *kernels_used[1:],
             "/* Constants. */\n",
             *self.writer.constants,
-            f"/* {plan.arena_bytes} bytes; no plan of this order needs fewer than "
-            f"{plan.lower_bound_bytes}. */\nstatic union {{\n    int64_t align;\n"
-            f"    int8_t bytes[{max(plan.arena_bytes, 1)}];\n}} trine_{name}_arena;\n",
+            declaration(name, plan, self.banks),
             *self.functions,
             f"{self.signature()}\n{{\n{self.entry_names()}"
-            f"    int8_t *arena = trine_{name}_arena.bytes;\n    (void)arena;\n"
+            + entry_lines(name, plan)
             + "\n".join(self.calls)
             + "\n    return 0;\n}\n",
         ]
@@ -238,7 +204,8 @@ def rounds_in_float(program: IntegerProgram) -> bool:
 
 def finish_macro(program: IntegerProgram) -> str:
     """How the layers with weights turn a sum into int8; bounds all layers share are written as literals."""
-    linear = [s.requantizer for s in program.steps if s.kernel in ("conv", "conv_transpose", "dense")]
+    layers = [s.requantizer for s in program.steps if s.kernel in ("conv", "conv_transpose", "dense")]
+    linear = [r for r in layers if r.rule not in WIDE_RULES]
     bounds = {(r.low, r.high) for r in linear}
     low, high = map(str, next(iter(bounds))) if len(bounds) == 1 else ("(p)->low", "(p)->high")
     if program.requantize == "tflite":
@@ -250,6 +217,21 @@ def finish_macro(program: IntegerProgram) -> str:
         value = f"trine_requantize((sum), (c), {low}, {high})"
     exact = int(program.requantize == "exact")
     return f"#define TRINE_EXACT {exact}\n#define TRINE_FINISH(sum, c, p) \\\n    ((void)(p), {value})\n"
+
+
+def wide_macros(program: IntegerProgram) -> str:
+    """What the layers of int16 activations need: 64-bit sums, and whose rounding; "" where there are none."""
+    steps = [s for s in program.steps if getattr(s.requantizer, "rule", "") in WIDE_RULES]
+    linear = [s for s in steps if "weight" in s.constants]
+    if not linear:
+        return ""
+    tflite = any(s.requantizer.rule == "int16_tflite" for s in linear)
+    flags = {
+        "TRINE_SUMS_64": any(sums_64(s) for s in linear),
+        "TRINE_TFLITE16": tflite,
+        "TRINE_LEFT16": any(s.requantizer.left > 0 for s in linear),
+    }
+    return "".join(f"#define {name} {int(flag)}\n" for name, flag in flags.items())
 
 
 def required_guard(core: str) -> str:
@@ -286,6 +268,9 @@ def describe(program: IntegerProgram, step: Step) -> str:
     return f"{', '.join(before)} -> {', '.join(after)}"
 
 
-def emit_c(program: IntegerProgram, core: str = "host") -> CSources:
-    """Print a program as C for a core (the sources differ by core only in the guard at the top)."""
-    return Emitter(program, identifier(program.name), core).emit()
+def emit_c(program: IntegerProgram, core: str = "host", banks: Sequence[Bank] = ()) -> CSources:
+    """Print a program as C for a core; banks: pieces of RAM, the fastest first, each with an array of its own.
+
+    Raises AnswerIsNo where no plan over the banks was found.
+    """
+    return Emitter(program, identifier(program.name), core, banks).emit()

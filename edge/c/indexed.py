@@ -63,20 +63,24 @@ def gather_elements_lines(layer: LayerWriter, data: Place, indices: Place, axis:
 
 
 def scatter_elements_lines(
-    layer: LayerWriter, shape: Shape, indices: Place, updates: str, axis: int, reduction: str
+    layer: LayerWriter, shape: Shape, indices: Place, updates: str, axis: int, write: str
 ) -> None:
-    """ScatterElements into y, which holds the data already; updates: a C expression of the flat index `j`."""
+    """ScatterElements into y, which holds the data already; updates: a C expression of the flat index `j`.
+
+    write: a reduction, or the C statement that puts the update {v} into place `at`.
+    """
     layer.need("indices")
     flat, place, indent = open_elements(layer, shape, indices, axis)
     layer.line(f"{indent}{{")
     layer.line(f"{indent}    int32_t j = {flat}, at = {place};")
-    layer.line(f"{indent}    y[at] = {reduced(reduction, 'y[at]', updates)};")
+    layer.line(f"{indent}    {written(write, updates)}")
     layer.line(f"{indent}}}")
 
 
-def reduced(reduction: str, target: str, value: str) -> str:
-    """What is written where `target` stands."""
-    return REDUCED[reduction].format(t=target, v=value)
+def written(write: str, value: str) -> str:
+    """The statement that brings an update into place `at`."""
+    known = REDUCED.get(write)
+    return write.format(v=value) if known is None else f"y[at] = {known.format(t='y[at]', v=value)};"
 
 
 def tuple_place(shape: Shape, first: int, depth: int, pointer: str) -> str:
@@ -102,8 +106,8 @@ def gather_nd_lines(layer: LayerWriter, data: Place, indices: Place, shared: int
     layer.line("    }")
 
 
-def scatter_nd_lines(layer: LayerWriter, shape: Shape, indices: Place, updates: str, reduction: str) -> None:
-    """ScatterND into y, which holds the data already; updates: a C expression of the flat index `j`."""
+def scatter_nd_lines(layer: LayerWriter, shape: Shape, indices: Place, updates: str, write: str) -> None:
+    """ScatterND into y, which holds the data already; updates and write as of ScatterElements."""
     layer.need("indices")
     depth = indices.shape[-1]
     tuples, inner = int(np.prod(indices.shape[:-1])), int(np.prod(shape[depth:]))
@@ -111,5 +115,5 @@ def scatter_nd_lines(layer: LayerWriter, shape: Shape, indices: Place, updates: 
     layer.line(f"    for (int32_t k = 0; k < {inner}; k++) {{")
     tuple_ = f"({indices.pointer} + i * {depth})"
     layer.line(f"        int32_t j = i * {inner} + k, at = {tuple_place(shape, 0, depth, tuple_)} + k;")
-    layer.line(f"        y[at] = {reduced(reduction, 'y[at]', updates)};")
+    layer.line(f"        {written(write, updates)}")
     layer.line("    }")

@@ -60,9 +60,8 @@ def permute_dense(program: IntegerProgram) -> IntegerProgram:
         if any(reader.kernel != "dense" for reader in consumers):
             continue
         perm = channels_to_end(len(source.shape))
-        turned = QuantizedTensor(
-            f"{step.output}_turned", tuple(source.shape[a] for a in perm), source.scale, source.zero_point
-        )
+        shape = tuple(source.shape[a] for a in perm)
+        turned = replace(source, name=f"{step.output}_turned", shape=shape)
         tensors[turned.name] = turned
         turn = Step("transpose", f"{step.name}_turn", step.inputs, turned.name, {}, {"perm": perm})
         steps[steps.index(step)] = turn

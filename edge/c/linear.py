@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trine.compilers.graph import Array
+from trine.edge.c.linear16 import (
+    conv16_layer,
+    conv16_scratch,
+    dense16_layer,
+    dense16_scratch,
+    is_wide,
+    matmul16_lines,
+)
 from trine.edge.c.packing import pack, padded
 from trine.edge.c.schedule import Schedule
 from trine.edge.lowbit import bits_of
@@ -95,10 +103,13 @@ def shape_text(layer: LayerWriter) -> str:
 
 def conv_layer(layer: LayerWriter, step: Step) -> None:
     """Conv: windows in pairs through the linear kernel; depthwise has a kernel of its own."""
+    if is_wide(layer.program, step):
+        conv16_layer(layer, step)
+        return
     weight = step.constants["weight"]
     last = np.moveaxis(weight, 1, -1)  # [out, *kernel, in/group]: the order of a channels-last window
     layer.need("copy", "conv")
-    shape = layer.structure("trine_shape", "shape", shape_text(layer))
+    shape = layer.passed("trine_shape", "shape", shape_text(layer))
     rows, bits = last.reshape(weight.shape[0], -1), bits_of(step)
     if is_depthwise(step):
         depthwise_layer(layer, step, rows, shape)
@@ -108,7 +119,7 @@ def conv_layer(layer: LayerWriter, step: Step) -> None:
     linear = layer.structure("trine_linear", "linear", fields)
     if bits != 8:
         layer.need("packed_conv")
-    layer.line(f"trine_conv{KIND[bits]}(x0, y, scratch, &{shape}, {linear});")
+    layer.line(f"trine_conv{KIND[bits]}(x0, y, scratch, {shape}, {linear});")
 
 
 def depthwise_layer(layer: LayerWriter, step: Step, rows: Array, shape: str) -> None:
@@ -126,7 +137,7 @@ def depthwise_layer(layer: LayerWriter, step: Step, rows: Array, shape: str) -> 
         layer.line(f"unpacked.weight = scratch + {at};")
         layer.line(f"trine_unpack{KIND[bits]}({linear}.weight, scratch + {at}, {size * bits // 32});")
         linear = "unpacked"
-    layer.line(f"trine_depthwise(x0, y, scratch, taps, &{shape}, &{linear});")
+    layer.line(f"trine_depthwise(x0, y, scratch, taps, {shape}, &{linear});")
 
 
 def unpacked_bytes(weights: int, bits: int) -> int:
@@ -147,6 +158,8 @@ def stored_weight_bytes(step: Step, schedule: Schedule) -> int:
 def conv_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
     """Two gathered windows, and both expanded to halfwords where the schedule is wide; for depthwise the
     zero points of a tap."""
+    if is_wide(program, step):
+        return conv16_scratch(step, schedule)
     weight, bits = step.constants["weight"], bits_of(step)
     if is_depthwise(step):
         channels = int(weight.shape[0])
@@ -163,6 +176,9 @@ def rows_of_scratch(schedule: Schedule, bits: int) -> int:
 
 def dense_layer(layer: LayerWriter, step: Step) -> None:
     """Gemm or MatMul: rows of x in pairs, or alone."""
+    if is_wide(layer.program, step):
+        dense16_layer(layer, step)
+        return
     weight = step.constants["weight"]
     length = weight.shape[1]
     x = layer.tensor(step.inputs[0])
@@ -196,6 +212,8 @@ def dense_layer(layer: LayerWriter, step: Step) -> None:
 
 def dense_scratch(program: IntegerProgram, step: Step, schedule: Schedule) -> int:
     """Rows whose length is no multiple of 4 are copied, so that a kernel never reads past them."""
+    if is_wide(program, step):
+        return dense16_scratch(program, step, schedule)
     length, bits = step.constants["weight"].shape[1], bits_of(step)
     row, several = padded(length, bits), program.tensors[step.inputs[0]].size > length
     if bits == 8:
@@ -255,9 +273,13 @@ def matmul_layer(layer: LayerWriter, step: Step) -> None:
         full = (1,) * (len(stack) - len(matrix) + 2) + tuple(matrix[:-2])
         strides = [size * int(np.prod(full[i + 1 :])) if full[i] > 1 else 0 for i in range(len(full))]
         places.append(" + ".join(f"g{i} * {stride}" for i, stride in enumerate(strides) if stride) or "0")
-    channel, r = layer.channels(step.requantizer, [0]), step.requantizer
     for i, size in enumerate(stack):
         layer.line(f"for (int32_t g{i} = 0; g{i} < {size}; g{i}++)")
+    if is_wide(layer.program, step):
+        ends = (f"{sources[0]} + {places[0]}", f"{sources[1]} + {places[1]}")
+        matmul16_lines(layer, step, m, n, k, ends)
+        return
+    channel, r = layer.channels(step.requantizer, [0]), step.requantizer
     layer.line(f"for (int32_t i = 0; i < {m}; i++)")
     layer.line(f"    for (int32_t j = 0; j < {n}; j++) {{")
     layer.line(f"        const int8_t *a = {sources[0]} + {places[0]} + i * {k};")

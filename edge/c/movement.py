@@ -24,6 +24,28 @@ def is_alias(laid_out: LaidOut, step: Step) -> bool:
     return step.kernel == "transpose" and is_relabel(step, laid_out.last[step.inputs[0]])
 
 
+def view_at(laid_out: LaidOut, step: Step) -> int | None:
+    """Where in its input's bytes a step's output lies in one piece, as it is; None where it has to be made."""
+    if is_alias(laid_out, step):
+        return 0
+    if step.kernel != "move" or step.attributes["op"] != "Slice" or "table" in step.constants:
+        return None
+    if laid_out.last[step.inputs[0]] != laid_out.last[step.output]:
+        return None
+    of, shape = step.attributes["of"], laid_out.program.tensors[step.inputs[0]].shape
+    axes = [*range(1, len(shape)), 0] if laid_out.last[step.output] else list(range(len(shape)))
+    # From the last axis in memory on: all of it, until the first that is cut; then single places.
+    at, inside = 0, True
+    stride = np.dtype(laid_out.program.tensors[step.output].dtype).itemsize
+    for axis in reversed(axes):
+        if (not inside and of["counts"][axis] != 1) or (of["steps"][axis] != 1 and of["counts"][axis] > 1):
+            return None
+        at += of["starts"][axis] * stride
+        inside = inside and of["counts"][axis] == shape[axis]
+        stride *= shape[axis]
+    return at
+
+
 def copy_line(layer: LayerWriter, step: Step) -> None:
     """A plain copy, for an alias whose two ends are both the caller's."""
     layer.need("copy")
@@ -51,15 +73,17 @@ def transpose_layer(layer: LayerWriter, step: Step) -> None:
 
 
 def relayout_layer(layer: LayerWriter, step: Step) -> None:
-    """ONNX order to channels last, or back."""
-    shape = layer.source.laid_out.stored_shape(step.inputs[0])
-    rank = len(shape)
+    """ONNX order to channels last, or back: one block of a matrix transposed."""
     if is_alias(layer.source.laid_out, step):
         copy_line(layer, step)
-    elif layer.source.laid_out.last[step.output]:
-        permute(layer, shape, (*range(1, rank), 0))
-    else:
-        permute(layer, shape, (rank - 1, *range(rank - 1)))
+        return
+    tensor = layer.tensor(step.output)
+    places, channels = layer.number("places", tensor.size // tensor.shape[0]), tensor.shape[0]
+    to_last = layer.source.laid_out.last[step.output]
+    outer, inner = (places, channels) if to_last else (channels, places)
+    layer.line(f"for (int32_t i = 0; i < {outer}; i++)")
+    layer.line(f"    for (int32_t j = 0; j < {inner}; j++)")
+    layer.line(f"        *y++ = x0[i + j * {outer}];")
 
 
 def stored_axis(layer: LayerWriter, step: Step) -> int:
@@ -88,8 +112,16 @@ def concat_layer(layer: LayerWriter, step: Step) -> None:
             layer.line(f"    trine_table(x{i} + o * {run}, {to}, {table}, {run});")
         else:
             layer.need("copy")
-            layer.line(f"    trine_copy({to}, x{i} + o * {run}, {run});")
+            layer.line(f"    {copied(layer, step, to, f'x{i} + o * {run}', run)}")
         start += run
+
+
+def copied(layer: LayerWriter, step: Step, to: str, source: str, count: int) -> str:
+    """A statement that copies `count` values."""
+    size = np.dtype(layer.tensor(step.output).dtype).itemsize
+    if size == 1:
+        return f"trine_copy({to}, {source}, {count});"
+    return f"trine_copy((int8_t *)({to}), (const int8_t *)({source}), {count * size});"
 
 
 def placed_parts(laid_out: LaidOut, step: Step) -> tuple[tuple[str, int], ...]:
@@ -105,5 +137,5 @@ def placed_parts(laid_out: LaidOut, step: Step) -> tuple[tuple[str, int], ...]:
     for i, name in enumerate(step.inputs):
         if f"table{i}" not in step.constants and step.inputs.count(name) == 1:
             parts.append((name, start))
-        start += laid_out.program.tensors[name].size
+        start += laid_out.program.tensors[name].bytes
     return tuple(parts)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trine.edge.c.linear import image
+from trine.edge.c.literals import c_literal
 from trine.edge.program import Step
 
 if TYPE_CHECKING:
@@ -35,21 +36,38 @@ def pool_text(layer: LayerWriter, step: Step) -> str:
     return "{" + ", ".join(map(str, values)) + "}"
 
 
+def width_of(layer: LayerWriter, step: Step) -> str:
+    """What names of the functions for int16 end in; asks for those of the step's width."""
+    wide = layer.tensor(step.output).dtype == "int16"
+    layer.need(*(("int16", "pool16") if wide else ("pool",)))
+    return "16" if wide else ""
+
+
 def max_pool_layer(layer: LayerWriter, step: Step) -> None:
-    layer.need("pool")
-    shape = layer.structure("trine_pool", "shape", pool_text(layer, step))
-    layer.line(f"trine_max_pool(x0, y, &{shape});")
+    width = width_of(layer, step)
+    shape = layer.passed(f"trine_pool{width}", "shape", pool_text(layer, step))
+    layer.line(f"trine_max_pool{width}(x0, y, {shape});")
 
 
 def mean_layer(layer: LayerWriter, step: Step) -> None:
     """AveragePool, GlobalAveragePool, ReduceMean over the spatial axes."""
-    layer.need("pool")
-    r = step.requantizer
-    shape = layer.structure("trine_pool", "shape", pool_text(layer, step))
+    width, r = width_of(layer, step), step.requantizer
+    shape = layer.passed(f"trine_pool{width}", "shape", pool_text(layer, step))
     channels = layer.channels(r, [0] * len(r.ratio))
     # One count for all windows: entry 0 serves it, whatever the count.
     least = step.attributes["least"] if len(r.ratio) > 1 else "INT32_MAX"
-    layer.line(f"trine_mean(x0, y, &{shape}, {channels}, {least}, {2**r.left}, {r.low}, {r.high});")
+    layer.line(f"trine_mean{width}(x0, y, {shape}, {channels}, {least}, {2**r.left}, {r.low}, {r.high});")
+
+
+def stated_mean_layer(layer: LayerWriter, step: Step) -> None:
+    """AveragePool in float32, as a model that arrives quantised states it."""
+    layer.need("pool", "mean_stated")
+    x, y, a = layer.tensor(step.inputs[0]), layer.tensor(step.output), step.attributes
+    reals = [c_literal(np.float32(v)) for v in (x.scale, y.scale, y.zero_point + a["raised"])]
+    numbers = [str(a[name]) for name in ("raised", "low", "high")]
+    shape = layer.structure("trine_pool", "shape", pool_text(layer, step))
+    stated = layer.structure("trine_stated", "stated", "{" + ", ".join([*reals, *numbers]) + "}")
+    layer.line(f"trine_mean_stated(x0, y, &{shape}, &{stated});")
 
 
 def mean_axes_layer(layer: LayerWriter, step: Step) -> None:
@@ -58,6 +76,8 @@ def mean_axes_layer(layer: LayerWriter, step: Step) -> None:
     strides = [int(np.prod(x.shape[i + 1 :])) for i in range(len(x.shape))]
     kept = [i for i in range(len(x.shape)) if i not in axes]
     channel = layer.channels(r, [-x.zero_point * step.attributes["most"]])
+    width = "16" if layer.tensor(step.output).dtype == "int16" else ""
+    layer.need(*(["int16"] if width else []))
     indent = ""
     for axis in kept:
         layer.line(f"{indent}for (int32_t i{axis} = 0; i{axis} < {x.shape[axis]}; i{axis}++)")
@@ -70,5 +90,7 @@ def mean_axes_layer(layer: LayerWriter, step: Step) -> None:
         inner += "    "
     at = " + ".join(f"i{axis} * {strides[axis]}" for axis in range(len(x.shape)))
     layer.line(f"{inner}sum += x0[{at}];")
-    layer.line(f"{indent}    *y++ = trine_requantize(sum * {2**r.left}, {channel}, {r.low}, {r.high});")
+    layer.line(
+        f"{indent}    *y++ = trine_requantize{width}(sum * {2**r.left}, {channel}, {r.low}, {r.high});"
+    )
     layer.line(f"{indent}}}")

@@ -31,9 +31,9 @@ def resize_layer(layer: LayerWriter, step: Step) -> None:
         at.append(f"{places}[i{k} * {count} + k{k}]")
         weights.append(f"{factors}[i{k} * {count} + k{k}]")
         taps.append((f"k{k}", count))
-    largest = (
-        int(np.prod([np.abs(v).sum(axis=1).max() for n, v in step.constants.items() if n[0] == "w"])) * 255
-    )
+    largest = int(
+        np.prod([np.abs(v).sum(axis=1).max() for n, v in step.constants.items() if n[0] == "w"])
+    ) * (x.limits[1] - x.limits[0])
     kind = "int32_t" if largest + 2**bits < 2**31 else "int64_t"
     for k, size in enumerate(target):
         layer.line(f"{'    ' * k}for (int32_t i{k} = 0; i{k} < {size}; i{k}++)")
@@ -48,5 +48,7 @@ def resize_layer(layer: LayerWriter, step: Step) -> None:
     layer.line(f"{indent}    {'    ' * len(taps)}sum += {product};")
     if bits:
         layer.line(f"{indent}    sum = (sum + {(1 << bits) // 2 - 1} + ((sum >> {bits}) & 1)) >> {bits};")
-    layer.line(f"{indent}    *y++ = (int8_t)trine_clamp((int32_t)sum + ({x.zero_point}), -128, 127);")
+    low, high = x.limits
+    place = f"(int32_t)sum + ({x.zero_point})"
+    layer.line(f"{indent}    *y++ = ({layer.kind(step.output)})trine_clamp({place}, {low}, {high});")
     layer.line(f"{indent}}}")

@@ -11,6 +11,7 @@ import numpy as np
 
 from trine.compilers.graph import Array
 from trine.edge.c.linear import image, linear_fields, pack_rows
+from trine.edge.c.linear16 import is_wide, linear16_text, pack_rows_16
 from trine.edge.c.packing import padded
 from trine.edge.c.schedule import Schedule
 from trine.edge.program import IntegerProgram, Step
@@ -66,7 +67,8 @@ def phase_weight(weight: Array, phase: tuple[AxisPhase, ...]) -> Array:
 
 def conv_transpose_layer(layer: LayerWriter, step: Step) -> None:
     """A shape, a row of weights a channel and a call for each phase."""
-    layer.need("copy", "conv", "conv_transpose")
+    wide = is_wide(layer.program, step)
+    layer.need("copy", *(("int16", "linear16", "conv16") if wide else ("conv", "conv_transpose")))
     y, a = layer.tensor(step.output), step.attributes
     out_w = y.shape[-1]
     stride_h, stride_w = image(a["strides"], 1)
@@ -74,14 +76,24 @@ def conv_transpose_layer(layer: LayerWriter, step: Step) -> None:
         weight = phase_weight(step.constants["weight"], phase)
         part = replace(step, constants={**step.constants, "weight": weight})
         one = replace(layer, step=part, label=f"{layer.label}_{number}")
-        shape = one.structure("trine_shape", "shape", phase_shape(one, phase))
         rows = np.moveaxis(weight, 1, -1).reshape(len(weight), -1)
-        packed = pack_rows(rows, a["group"], layer.source.schedule.paired)
-        fields = linear_fields(one, packed, rows.shape[1], padded(rows.shape[1]))
-        linear = one.structure("trine_linear", "linear", fields)
+        text = phase_shape(one, phase)
         first_h, first_w = image(tuple(p.first for p in phase), 0)
         start = (first_h * out_w + first_w) * y.shape[0]
         steps = f"{stride_h * out_w * y.shape[0]}, {stride_w * y.shape[0]}"
+        if wide:
+            shape = one.structure("trine_shape16", "shape", text)
+            stored = pack_rows_16(rows, a["group"], layer.source.schedule)
+            linear = one.structure(
+                "trine_linear16", "linear", linear16_text(one, stored, rows, padded(rows.shape[1]))
+            )
+            room = "(int16_t *)(void *)scratch"
+            layer.line(f"trine_conv_phase16(x0, y + {start}, {room}, &{shape}, {linear}, {steps});")
+            continue
+        shape = one.structure("trine_shape", "shape", text)
+        packed = pack_rows(rows, a["group"], layer.source.schedule.paired)
+        fields = linear_fields(one, packed, rows.shape[1], padded(rows.shape[1]))
+        linear = one.structure("trine_linear", "linear", fields)
         layer.line(f"trine_conv_phase(x0, y + {start}, scratch, &{shape}, {linear}, {steps});")
 
 
@@ -92,10 +104,11 @@ def phase_shape(layer: LayerWriter, phase: tuple[AxisPhase, ...]) -> str:
     taps = image(weight.shape[2:], 1)
     dilations = image(tuple(p.dilation for p in phase), 1)
     direct = int(step.attributes["group"] == 1 and taps[0] == 1 and (dilations[1] == 1 or taps[1] == 1))
+    zero = () if x.dtype == "int16" else (x.zero_point,)
     values = (
         *image(x.shape[1:], 1), x.shape[0], weight.shape[1], *taps, 1, 1, *dilations,
         *image(tuple(-p.offset for p in phase), 0), *image(tuple(p.count for p in phase), 1), y.shape[0],
-        step.attributes["group"], x.zero_point, direct,
+        step.attributes["group"], *zero, direct,
     )  # fmt: skip
     return "{" + ", ".join(map(str, values)) + "}"
 
@@ -107,4 +120,6 @@ def conv_transpose_scratch(program: IntegerProgram, step: Step, schedule: Schedu
         padded(int(np.prod(phase_weight(step.constants["weight"], phase).shape[1:])))
         for phase in phases_of(step, out)
     )
+    if is_wide(program, step):
+        return 2 * 2 * longest
     return (6 if schedule.wide else 2) * longest

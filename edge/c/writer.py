@@ -20,7 +20,8 @@ from trine.edge.requantize import Requantizer
 KERNEL_ORDER = (
     "common", "copy", "tflite", "linear", "packed", "conv", "packed_conv", "conv_transpose", "depthwise", "pool",
     "elementwise", "sums", "power", "log_sum", "softmax", "attention", "normalise", "indices", "recurrent",
-    "state_space", "trees",
+    "state_space", "trees", "int16", "linear16", "conv16", "packed16", "depthwise16", "pool16", "softmax16",
+    "softmax_stated", "mean_stated", "products", "remainder",
     "float_math", "float_linear", "float_normalise", "float_transposed", "float_recurrent",
 )  # fmt: skip
 C_TYPES = {
@@ -39,8 +40,17 @@ def identifier(text: str) -> str:
 
 
 def kernel_text(name: str) -> str:
-    """A file of edge/kernels."""
+    """A file of edge/kernels; "pool16" is pool.c for int16."""
+    if name == "pool16":
+        return of_int16(kernel_text("pool"))
     return (files("trine.edge") / "kernels" / f"{name}.c").read_text(encoding="utf-8")
+
+
+def of_int16(text: str) -> str:
+    """A kernel file for int16 values: its own names end in 16, and so does the rounding it calls."""
+    own = set(re.findall(r"\b(trine_\w+)(?=\()", text)) | set(re.findall(r"} (trine_\w+);", text))
+    text = re.sub(r"\b(" + "|".join(sorted(own)) + r")\b", r"\g<1>16", text)
+    return text.replace("int8_t", "int16_t").replace("-128", "-32768")
 
 
 def c_values(array: Array) -> str:
@@ -73,11 +83,13 @@ class SourceWriter:
         return self.symbols[key]
 
     def structure(self, kind: str, label: str, text: str) -> str:
-        """A const structure or array of structures; returns its symbol."""
-        symbol = f"trine_{self.name}_{label}"
-        brackets = "[]" if text.startswith("{{") else ""
-        self.constants.append(f"static const {kind} {symbol}{brackets} = {text};\n")
-        return symbol
+        """A const structure or array of structures; equal ones are stored once. Returns its symbol."""
+        key = f"{kind} {text}".encode()
+        if key not in self.symbols:
+            self.symbols[key] = f"trine_{self.name}_{label}"
+            brackets = "[]" if text.startswith("{{") else ""
+            self.constants.append(f"static const {kind} {self.symbols[key]}{brackets} = {text};\n")
+        return self.symbols[key]
 
 
 @dataclass
@@ -89,6 +101,9 @@ class LayerWriter:
     label: str
     placed: frozenset[str] = frozenset()  # inputs of a concat that already lie in its output
     lines: list[str] = field(default_factory=list)
+    arguments: list[tuple[str, str]] = field(default_factory=list)  # (parameter, argument) behind its tensors
+    # Elements of the first input that the caller passes over, so that equal layers are one function.
+    skipped: int = 0
 
     @property
     def program(self) -> IntegerProgram:
@@ -123,9 +138,19 @@ class LayerWriter:
         """A const structure of this layer."""
         return self.source.structure(kind, f"{self.label}_{what}", text)
 
+    def passed(self, kind: str, what: str, text: str) -> str:
+        """A const structure that the caller passes, so that layers which differ in it alone are one function."""
+        self.arguments.append((f"const {kind} *{what}", f"&{self.structure(kind, what, text)}"))
+        return what
+
+    def number(self, what: str, value: int) -> str:
+        """A number that the caller passes, for the same end."""
+        self.arguments.append((f"int32_t {what}", str(value)))
+        return what
+
     def channels(self, requantizer: Requantizer, bias: Sequence[int] | Array) -> str:
         """The `trine_channel` entries of a layer: bias, multiplier, addend, shift."""
-        exact = requantizer.rule != "tflite"
+        exact = requantizer.rule in ("exact", "int16")
         count = len(bias)
         columns = [
             requantizer.multiplier,

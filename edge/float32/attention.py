@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trine.edge.c.literals import c_literal
-from trine.edge.float32 import Write, operands
+from trine.edge.float32 import Operand, Write, operands
 from trine.edge.program import Step
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 def attention(layer: LayerWriter, step: Step) -> None:
     layer.need("float_math")
-    a, b, v = (operand for operand in operands(layer, step) if operand)
+    a, b, v, *masks = (operand for operand in operands(layer, step) if operand)
     (rows, depth), keys, values = a.shape[-2:], b.shape[-1], v.shape[-1]
     stack, scale = int(np.prod(a.shape[:-2])), c_literal(np.float32(step.attributes["of"]["scale"]))
+    shown = mask_lines(masks[0], stack, rows, keys) if masks else []
     for line in (
         f"for (int32_t g = 0; g < {stack}; g++)",
         f"    for (int32_t i = 0; i < {rows}; i++, y += {values}) {{",
@@ -30,23 +31,33 @@ def attention(layer: LayerWriter, step: Step) -> None:
         f"        for (int32_t c = 0; c < {values}; c++)",
         "            y[c] = 0.0f;",
         f"        for (int32_t j = 0; j < {keys}; j++) {{",
+        *shown,
         f"            const float *value = {v.pointer} + (g * {keys} + j) * {values};",
         "            float score = 0.0f;",
         f"            for (int32_t k = 0; k < {depth}; k++)",
         f"                score += query[k] * {b.pointer}[(g * {depth} + k) * {keys} + j];",
         f"            score *= {scale};",
-        "            float most = j == 0 || score > greatest ? score : greatest;",
-        "            float kept = j == 0 ? 0.0f : trine_expf(greatest - most), weight = trine_expf(score - most);",
+        "            float most = total == 0.0f || score > greatest ? score : greatest;",
+        "            float kept = total == 0.0f ? 0.0f : trine_expf(greatest - most);",
+        "            float weight = trine_expf(score - most);",
         "            total = total * kept + weight;",
         f"            for (int32_t c = 0; c < {values}; c++)",
         "                y[c] = y[c] * kept + weight * value[c];",
         "            greatest = most;",
         "        }",
         f"        for (int32_t c = 0; c < {values}; c++)",
-        "            y[c] /= total;",
+        "            y[c] /= total > 0.0f ? total : 1.0f;",
         "    }",
     ):
         layer.line(line)
+
+
+def mask_lines(mask: Operand, stack: int, rows: int, keys: int) -> list[str]:
+    """Leave out a key that is masked."""
+    size = int(np.prod(mask.shape[-2:]))
+    every = f"g * {size} + " if stack > 1 and int(np.prod(mask.shape[:-2])) == stack else ""
+    row = f"i * {keys} + " if mask.shape[-2] > 1 else ""
+    return [f"            if (!{mask.pointer}[{every}{row}j])", "                continue;"]
 
 
 FLOAT32: dict[str, Write] = {"RowAttention": attention}

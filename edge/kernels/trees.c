@@ -1,9 +1,15 @@
-/* Thresholds are loaded from a table, one instruction and four bytes each; a compiler that sees through the pointer
-   builds each out of two instructions of eight bytes. */
+/* A value whose origin the compiler does not see: thresholds are loaded from a table, one instruction and four bytes
+   each, rather than built out of two of eight bytes; and nothing that one tree has loaded is kept for a later one, nor
+   a sum put off: what is saved in instructions would cost more in stores, and the stack. */
 #if defined(__GNUC__)
-#define TRINE_OPAQUE(pointer) __asm__("" : "+r"(pointer))
+#define TRINE_OPAQUE(word) __asm__("" : "+r"(word))
 #else
-#define TRINE_OPAQUE(pointer)
+#define TRINE_OPAQUE(word)
+#endif
+#if defined(__GNUC__) && defined(__ARM_FP)
+#define TRINE_OPAQUE_FLOAT(number) __asm__("" : "+t"(number))
+#else
+#define TRINE_OPAQUE_FLOAT(number)
 #endif
 
 /* The bits of a float as an integer that orders as the float does (InTreeger, arXiv 2505.15391); flags: 1 the complement,

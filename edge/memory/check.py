@@ -50,6 +50,8 @@ def _layout_problems(plan: Plan, operations: Sequence[Operation], buffers: Seque
             problems.append(f"{what} at {offset} leaves the arena of {plan.arena_bytes} bytes")
         elif offset % plan.alignment:
             problems.append(f"{what} at {offset} is not aligned to {plan.alignment}")
+        elif any(offset < start < offset + size for start in plan.bank_starts):
+            problems.append(f"{what} at {offset} lies across two banks")
     return problems
 
 
@@ -75,7 +77,7 @@ class _Run:
         if self.buffers[name].external:
             return name, 0
         if name in self.plan.in_external:
-            return self.plan.in_external[name], 0
+            return self.plan.in_external[name], self.plan.external_offsets.get(name, 0)
         return "", self.plan.offsets.get(name, 0)
 
     def view(self, name: str) -> Bytes:
@@ -109,8 +111,10 @@ class _Run:
         if operation.scratch_bytes:
             at = self.plan.scratch_offsets[operation.name]
             self.memory[""][at : at + operation.scratch_bytes] = JUNK
+        # Where the plan says that an alias lies in its input, nothing is written: its bytes must be there.
         for name in operation.writes:
-            self.view(name)[:] = self.content[name]
+            if (operation.alias, name) not in self.plan.aliased:
+                self.view(name)[:] = self.content[name]
         if operation.scratch_bytes:
             at = self.plan.scratch_offsets[operation.name]
             if (self.memory[""][at : at + operation.scratch_bytes] != JUNK).any():
@@ -125,9 +129,11 @@ class _Run:
         return problems
 
     def _define(self, operation: Operation) -> None:
-        """An alias holds the numbers of its input, a concatenation those of its parts."""
+        """An alias holds the numbers of its input from its place on, a concatenation those of its parts."""
         if operation.alias is not None:
-            self.content[operation.writes[0]] = self.content[operation.alias]
+            output = operation.writes[0]
+            end = operation.alias_at + self.buffers[output].size_bytes
+            self.content[output] = self.content[operation.alias][operation.alias_at : end]
         for name, offset in operation.parts:
             self.content[operation.writes[0]][offset : offset + self.buffers[name].size_bytes] = self.content[
                 name

@@ -27,7 +27,9 @@ class Operation:
 
     scratch_bytes: work memory needed only while it runs.
     in_place: inputs of the output's size whose bytes it may overwrite while it reads them (elementwise).
-    alias: the input whose very bytes are the output (a reshape): nothing is computed.
+    alias: the input whose very bytes, from alias_at on, are the output (a reshape, a run of rows): nothing is computed.
+    traffic: bytes read or written of each buffer, by its name, and of the scratch, under ""; what is not named is
+    touched once. Only plans of several banks look at it.
     parts: (input, byte offset) of a concatenation whose input may be written into the output straight away.
     At most one of in_place, alias and parts is given, and then there is one output.
     """
@@ -38,7 +40,9 @@ class Operation:
     scratch_bytes: int = 0
     in_place: tuple[str, ...] = ()
     alias: str | None = None
+    alias_at: int = 0
     parts: tuple[tuple[str, int], ...] = ()
+    traffic: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,11 @@ class Plan:
     """Where every buffer lies while the operations run in `order` (indices of the given operations).
 
     offsets: arena offset in bytes of each buffer; scratch_offsets: of each operation's scratch, by its name.
-    in_external: buffer -> the external buffer whose bytes it is (through `alias`).
-    in_place, placed: the (input, output) pairs that share bytes by `in_place` and by `parts`.
-    arena_bytes: size of the arena. lower_bound_bytes: the most bytes live at once in this order with this
+    in_external: buffer -> the external buffer that holds its bytes (through `alias`); external_offsets: from which byte
+    of it on, where that is not the first.
+    in_place, placed, aliased: the (input, output) pairs that share bytes by `in_place`, by `parts` and by `alias`.
+    arena_bytes: size of the arena. bank_starts: where each bank of memory begins in it, one after the other; nothing
+    lies across two. lower_bound_bytes: the most bytes live at once in this order with this
     sharing, scratch counted; no placement can use less.
     order_searched: "given" (the given order's bound is already the least of any order, or there is only one
     order), "exact" (all orders by dynamic programming) or "beam" (a bounded search).
@@ -63,11 +69,24 @@ class Plan:
     lower_bound_bytes: int
     in_place: tuple[tuple[str, str], ...] = ()
     placed: tuple[tuple[str, str], ...] = ()
+    aliased: tuple[tuple[str, str], ...] = ()
     in_external: Mapping[str, str] = field(default_factory=dict)
+    external_offsets: Mapping[str, int] = field(default_factory=dict)
     alignment: int = 4
     order_searched: str = "given"
     order_optimal: bool = False
     optimal: bool = False
+    bank_starts: tuple[int, ...] = (0,)
+
+    def bank_of(self, offset: int) -> tuple[int, int]:
+        """(bank, offset in it) of an offset in the arena."""
+        bank = max(i for i, start in enumerate(self.bank_starts) if start <= offset)
+        return bank, offset - self.bank_starts[bank]
+
+    def bank_bytes(self) -> tuple[int, ...]:
+        """Bytes used of each bank, the gap before the next one's aligned start included."""
+        ends = (*self.bank_starts[1:], self.arena_bytes)
+        return tuple(end - start for start, end in zip(self.bank_starts, ends, strict=True))
 
 
 def aligned(value: int, alignment: int) -> int:
@@ -101,6 +120,10 @@ def validate(operations: Sequence[Operation], buffers: Sequence[Buffer], alignme
         early = sorted(set(operation.reads) - ready)
         problems += [f"{where}: reads {name} before it is written" for name in early]
         problems += [f"{where}: {text}" for text in _sharing_problems(operation, known)]
+        if operation.alias_at % alignment:
+            problems.append(
+                f"{where}: a view from byte {operation.alias_at} on is not aligned to {alignment}"
+            )
         ready.update(operation.writes)
     if problems:
         raise ValueError("memory plan: " + "; ".join(problems))
@@ -123,7 +146,13 @@ def _sharing_problems(operation: Operation, known: Mapping[str, Buffer]) -> list
         return [*problems, "in_place, alias and parts exclude each other and need exactly one output"]
     problems += [f"{name} is shared but not read" for name in shared if name not in operation.reads]
     output = known[operation.writes[0]]
-    if not operation.parts:
+    if operation.alias:
+        inside = known.get(operation.alias, output).size_bytes - operation.alias_at
+        outside = operation.alias_at < 0 or output.size_bytes > inside
+        cut = output.external and inside != output.size_bytes
+        problems += [f"{output.name} leaves {operation.alias}"] if outside else []
+        return [*problems, f"{output.name} is external and a part of {operation.alias}"] if cut else problems
+    if operation.in_place:
         wrong = [name for name in shared if name in known and known[name].size_bytes != output.size_bytes]
         return [*problems, *(f"{name} and {output.name} share bytes but differ in size" for name in wrong)]
     end = 0

@@ -13,8 +13,12 @@ from dataclasses import dataclass, replace
 
 from trine.edge.memory.sharing import Cell, Sharing
 
+SEARCH_STATES = 20_000  # sets of operations the exact order search may visit
 BEAM_WIDTH = 64
 VARIANTS = 8
+
+
+State = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,12 @@ class _Liveness:
             sum({1 << sharing.writer[name] for name in operation.reads if name in sharing.writer})
             for operation in self.operations
         ]
+        self.after: list[list[int]] = [[] for _ in self.operations]
+        for i, operation in enumerate(self.operations):
+            for before in sorted(
+                {sharing.writer[name] for name in operation.reads if name in sharing.writer}
+            ):
+                self.after[before].append(i)
         self.born = [0] * len(self.operations)
         self.dying: list[list[tuple[int, int]]] = [[] for _ in self.operations]
         for cell in cells:
@@ -67,9 +77,11 @@ class _Liveness:
         taken = self.born[index] if self.takes[index] else 0
         return sum(cells[i].size for i in used) + operation.scratch_bytes - taken
 
-    def ready(self, done: int) -> list[int]:
-        """Operations that may run next."""
-        return [i for i, needs in enumerate(self.needs) if not done >> i & 1 and needs & done == needs]
+    def ready(self, before: tuple[int, ...], index: int, done: int) -> tuple[int, ...]:
+        """Operations that may run next, ascending: those of `before` without `index`, and those that it was in the
+        way of."""
+        freed = [i for i in self.after[index] if self.needs[i] & done == self.needs[i]]
+        return tuple(sorted([*(i for i in before if i != index), *freed]))
 
     def step(self, done: int, live: int, index: int) -> tuple[int, int]:
         """(bytes live while operation `index` runs, bytes live after it)."""
@@ -87,6 +99,11 @@ class _Liveness:
             done |= 1 << index
             peak = max(peak, during)
         return peak
+
+
+def peak_as_given(sharing: Sharing) -> int:
+    """The most bytes live at once in the given order, before any placement."""
+    return _Liveness(sharing).peak(range(len(sharing.operations)))
 
 
 def best_order(sharing: Sharing, states: int) -> Ordering:
@@ -126,21 +143,24 @@ def _search(
 
     width: of a beam search; None visits every set, up to `states` of them. shuffle: breaks ties at random.
     """
-    # set of operations run -> (peak so far, bytes live, order so far)
-    level: dict[int, tuple[int, int, tuple[int, ...]]] = {0: (liveness.start, liveness.start, ())}
+    # set of operations run -> (peak so far, bytes live, order so far, operations that may run next)
+    first = tuple(i for i, needs in enumerate(liveness.needs) if not needs)
+    level: dict[int, State] = {0: (liveness.start, liveness.start, (), first)}
     visited, complete = 1, True
     for _ in range(len(liveness.operations)):
-        following: dict[int, tuple[int, int, tuple[int, ...]]] = {}
-        for done, (peak, live, order) in level.items():
-            ready = liveness.ready(done)
+        following: dict[int, State] = {}
+        for done, (peak, live, order, next_) in level.items():
+            ready = list(next_)
             if shuffle is not None:
                 shuffle.shuffle(ready)
             for index in ready:
                 during, after = liveness.step(done, live, index)
                 reached = max(peak, during)
-                known = following.get(done | 1 << index)
+                then = done | 1 << index
+                known = following.get(then)
                 if reached < limit and (known is None or reached < known[0]):
-                    following[done | 1 << index] = (reached, after, (*order, index))
+                    free = liveness.ready(next_, index, then) if known is None else known[3]
+                    following[then] = (reached, after, (*order, index), free)
         visited += len(following)
         if width is None and visited > states:
             return None, False
@@ -148,5 +168,5 @@ def _search(
             best = sorted(following.items(), key=lambda item: (item[1][0], item[1][1], item[1][2]))
             following, complete = dict(best[:width]), False
         level = following
-    orders = [(peak, order) for peak, _, order in level.values()]
+    orders = [(peak, order) for peak, _, order, _ in level.values()]
     return (min(orders)[1] if orders else None), complete

@@ -18,10 +18,11 @@ CLOSE = 1.005
 
 @dataclass(frozen=True)
 class Block:
-    """Bytes that get one offset; its rectangles say which of them are in use when."""
+    """Bytes that get one offset; its rectangles say which of them are in use when. traffic: bytes read or written."""
 
     name: str
     rectangles: tuple[Rectangle, ...]
+    traffic: int = 0
 
     @property
     def size(self) -> int:
@@ -38,11 +39,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Placement:
-    """Offset of each block, the bytes they need together, and whether no placement needs fewer."""
+    """Offset of each block, the bytes they need together, and whether no placement needs fewer.
+
+    bank_starts: where each bank of memory begins.
+    """
 
     offsets: tuple[int, ...]
     arena_bytes: int
     optimal: bool
+    bank_starts: tuple[int, ...] = (0,)
 
 
 def live_bytes(blocks: Sequence[Block], alignment: int = 1) -> int:
@@ -60,7 +65,7 @@ def live_bytes(blocks: Sequence[Block], alignment: int = 1) -> int:
     return peak
 
 
-class _Arena:
+class Arena:
     """Lowest-fit placement of blocks in a chosen order."""
 
     def __init__(self, blocks: Sequence[Block], alignment: int) -> None:
@@ -100,13 +105,14 @@ class _Arena:
         return self.used(offsets), offsets
 
     def used(self, offsets: Sequence[int]) -> int:
-        return max((at + size for at, size in zip(offsets, self.sizes, strict=True)), default=0)
+        """Bytes up to the end of the topmost block that has a place."""
+        return max((at + size for at, size in zip(offsets, self.sizes, strict=True) if at >= 0), default=0)
 
 
 def place(blocks: Sequence[Block], alignment: int, seed: int = 0) -> Placement:
     """Offsets for blocks, deterministic for a given seed; stops once the bound is reached or close."""
     bound = live_bytes(blocks, alignment)
-    arena = _Arena(blocks, alignment)
+    arena = Arena(blocks, alignment)
     used, offsets, order = min(
         ((*arena.place(order), order) for order in _first_orders(blocks)), key=lambda found: found[0]
     )
@@ -120,6 +126,12 @@ def place(blocks: Sequence[Block], alignment: int, seed: int = 0) -> Placement:
     if used > CLOSE * bound:
         used, offsets = _improve(arena, used, offsets, order, CLOSE * bound, random.Random(seed))
     return Placement(tuple(offsets), used, used <= bound)
+
+
+def quick_place(blocks: Sequence[Block], alignment: int) -> int:
+    """Bytes that blocks need in the best of the orders tried first: an upper bound of `place`, without its search."""
+    arena = Arena(blocks, alignment)
+    return min(arena.place(order)[0] for order in _first_orders(blocks))
 
 
 def _first_orders(blocks: Sequence[Block]) -> list[list[int]]:
@@ -138,7 +150,7 @@ def _first_orders(blocks: Sequence[Block]) -> list[list[int]]:
     ]
 
 
-def _exact(arena: _Arena, used: int, offsets: list[int], bound: int) -> tuple[int, list[int], bool]:
+def _exact(arena: Arena, used: int, offsets: list[int], bound: int) -> tuple[int, list[int], bool]:
     """Branch and bound over blocks by rising offset; (bytes, offsets, whether the search was completed).
 
     Some best placement has every block as low as it goes beside the blocks below it, so trying the blocks in
@@ -169,7 +181,7 @@ def _exact(arena: _Arena, used: int, offsets: list[int], bound: int) -> tuple[in
 
 
 def _improve(
-    arena: _Arena, used: int, offsets: list[int], order: list[int], enough: float, random_: random.Random
+    arena: Arena, used: int, offsets: list[int], order: list[int], enough: float, random_: random.Random
 ) -> tuple[int, list[int]]:
     """Seeded local search: a block at the top, or one it clashes with, is placed earlier."""
     current, current_offsets, best = used, offsets, used

@@ -61,9 +61,11 @@ class Sharing:
         self.members: dict[str, dict[str, int]] = {name: {name: 0} for name in self.buffers}
         self.placed: list[tuple[str, str]] = []
         self.in_place: list[tuple[str, str]] = []
+        self.aliased: list[tuple[str, str]] = []
         for operation in operations:
             if operation.alias is not None:
-                self._join(operation.alias, operation.writes[0], 0)
+                self._join(operation.alias, operation.writes[0], -operation.alias_at)
+                self.aliased.append((operation.alias, operation.writes[0]))
         for group in self.members.values():
             outside = sorted(name for name in group if self.buffers[name].external)
             if len(outside) > 1:

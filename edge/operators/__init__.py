@@ -8,7 +8,7 @@ Packages outside Trine add kernels through the entry-point group `trine.kernels`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
@@ -45,6 +45,7 @@ class Kernel:
     words: every text that attributes of its steps may hold.
     floats: it reads and writes float32 as it is (trees compare features by their bits, without arithmetic).
     apart: output steps by which onnxruntime, which computes this in float32, may differ.
+    int16: it computes int16 activations too; or for which of its operators.
     """
 
     name: str
@@ -59,6 +60,11 @@ class Kernel:
     apart: int = 0
     floats: bool = False
     words: tuple[str, ...] = ()
+    int16: bool | Collection[str] = False
+
+    def wide(self, op: str) -> bool:
+        """Whether it computes an operator in int16."""
+        return self.int16 if isinstance(self.int16, bool) else op in self.int16
 
     def overwrites(self, step: Step) -> bool:
         """Whether a step's output may overwrite its first input."""

@@ -4,7 +4,8 @@ q = (a' * ma + b' * mb + half) >> shift, plus the zero point, saturated; a' and 
 Equal to rounding (a' * sa + b' * sb) / sy on all 65,536 pairs: checked when compiling, the output scale
 moves until it is; with sums of 32 bits where such a scale is found nearby, else of 64 bits (attribute
 `wide`).
-A scalar constant makes a table; another is quantised as a tensor of its own.
+A scalar constant makes a table; another is quantised as a tensor of its own. Of int16 operands the sum has 64 bits
+and no scale moves; with a scalar it is a rescaling.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trine.compilers.graph import Node
+from trine.compilers.graph import Array, Node
 from trine.edge.c.elementwise import IN_FLOAT as BY_FLOAT
 from trine.edge.c.elementwise import binary_layer
+from trine.edge.int16 import FINEST, parameters_of_16, rescaled
 from trine.edge.lower import IN_FLOAT, TIE_MARGINS, Lowering, clear_of_ties, parameters_of
 from trine.edge.operators import Kernel
 from trine.edge.operators.table import Function, table_of
@@ -33,14 +35,14 @@ SUM_BITS = 46  # of |a' * ma| + |b' * mb|: well inside int64, and exact to 2^-30
 
 def operands(
     lowering: Lowering, node: Node
-) -> tuple[list[QuantizedTensor], dict[str, NDArray[np.int8]], dict[str, Any]]:
+) -> tuple[list[QuantizedTensor], dict[str, Array], dict[str, Any]]:
     """Both operands as quantised tensors, the int8 constant among them, and the attributes that describe
     them.
 
     A constant is quantised over its own range; attribute `constant` tells which operand it is (0, 1 or None).
     """
     tensors: list[QuantizedTensor] = []
-    constants = {}
+    constants: dict[str, Array] = {}
     place = None
     for i, name in enumerate(node.inputs[:2]):
         if not lowering.is_constant(name):
@@ -51,6 +53,11 @@ def operands(
         value = np.broadcast_to(
             value.reshape(value.shape[-len(shape) :] if value.ndim > len(shape) else value.shape), shape
         )
+        if lowering.wide(node.outputs[0]):
+            ends = parameters_of_16(float(value.min()), float(value.max()))
+            tensors.append(QuantizedTensor(name, shape, *ends, "int16"))
+            constants["constant"], place = tensors[-1].quantize(value), i
+            continue
         scale, zero_point = parameters_of(float(value.min()), float(value.max()))
         if stored is not None and stored.axis is None and stored.integers.dtype.itemsize == 1:
             scale = np.float32(stored.scale[0])
@@ -69,6 +76,8 @@ def operands(
 def lower_scalar(lowering: Lowering, node: Node, scalar: np.float32) -> Step:
     """Add, Sub or Mul with one number: a table."""
     x = next(lowering.tensors[name] for name in node.inputs if not lowering.is_constant(name))
+    if x.dtype == "int16":
+        return lower_scalar_16(lowering, node, x, scalar)
     y = lowering.add_ranged(lowering.output_name(node))
     low, high = lowering.bounds(node, y)
     place = int(lowering.is_constant(node.inputs[1]))
@@ -82,6 +91,19 @@ def lower_scalar(lowering: Lowering, node: Node, scalar: np.float32) -> Step:
     return Step("table", node.name, (x.name,), y.name, {"table": np.clip(table, low, high)}, attributes)
 
 
+def lower_scalar_16(lowering: Lowering, node: Node, x: QuantizedTensor, scalar: np.float32) -> Step:
+    """Add, Sub or Mul of int16 with one number: a rescaling."""
+    place, number = int(lowering.is_constant(node.inputs[1])), float(scalar)
+    factor, offset = {
+        "Add": (1.0, number),
+        "Sub": (1.0, -number) if place else (-1.0, number),
+        "Mul": (number, 0.0),
+    }[node.op]
+    y = lowering.add_ranged(lowering.output_name(node), float(x.scale) * abs(factor) * FINEST)
+    step = rescaled(node.name, x, y, factor, offset, lowering.bounds(node, y))
+    return replace(step, attributes={**step.attributes, "op": node.op, "scalar": scalar, "place": place})
+
+
 def scalar_operand(lowering: Lowering, node: Node) -> np.float32 | None:
     """The constant operand if it is a single number."""
     for name in node.inputs[:2]:
@@ -90,10 +112,12 @@ def scalar_operand(lowering: Lowering, node: Node) -> np.float32 | None:
     return None
 
 
-def wide_parameters(a: QuantizedTensor, b: QuantizedTensor, y: QuantizedTensor) -> dict[str, int]:
-    """Multipliers and shift for the ratios a / y and b / y of a 64-bit sum."""
+def wide_parameters(
+    a: QuantizedTensor, b: QuantizedTensor, y: QuantizedTensor, bits: int = 9
+) -> dict[str, int]:
+    """Multipliers and shift for the ratios a / y and b / y of a 64-bit sum; bits: of a centred operand."""
     ratios = [float(t.scale) / float(y.scale) for t in (a, b)]
-    shift = min(int(SUM_BITS - 9 - np.ceil(np.log2(max(map(abs, ratios))))), 40)
+    shift = min(int(SUM_BITS - bits - np.ceil(np.log2(max(map(abs, ratios))))), 40)
     longest = max(abs(round(r * 2.0**shift)).bit_length() for r in ratios)
     shift -= max(longest - 31, 0)
     return {
@@ -136,6 +160,12 @@ def lower(lowering: Lowering, node: Node) -> Step:
     if node.op == "Sub":
         b = replace(b, scale=-b.scale)
         sides["b"] = (b.scale, b.zero_point)
+    if a.dtype == "int16":
+        y = lowering.add_ranged(lowering.output_name(node), float(max(a.scale, abs(b.scale))) * FINEST)
+        low, high = lowering.bounds(node, y)
+        inputs = tuple(name for name in node.inputs[:2] if not lowering.is_constant(name))
+        numbers = {**wide_parameters(a, b, y, 17), "low": low, "high": high}
+        return Step("add", node.name, inputs, y.name, constants, {"op": node.op, **numbers, **sides})
     left, right = EVERY[:, None] - a.zero_point, EVERY[None, :] - b.zero_point
     as_float = left.astype(np.float32) * a.scale + right.astype(np.float32) * b.scale
 
@@ -186,11 +216,11 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
         add_rule(a, b, {name: p[name] for name in ("ma", "mb", "shift")})
         + program.tensors[step.output].zero_point
     )
-    return np.clip(q, p["low"], p["high"]).astype(np.int8)
+    return np.asarray(np.clip(q, p["low"], p["high"]), program.tensors[step.output].dtype)
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:
     writer.output(step, writer.node(step.attributes["op"], writer.binary_inputs(step)))
 
 
-KERNEL = Kernel("add", ("Add", "Sub"), lower, run, qdq, binary_layer, in_place=True)
+KERNEL = Kernel("add", ("Add", "Sub"), lower, run, qdq, binary_layer, in_place=True, int16=True)

@@ -42,4 +42,4 @@ def argument_layer(layer: LayerWriter, step: Step) -> None:
     best_of_line(layer, step, of["axis"], step.attributes["op"] == "ArgMin", bool(of["select_last_index"]))
 
 
-KERNEL = Kernel("argument", ("ArgMax", "ArgMin"), lower, run, qdq, argument_layer, layout="row")
+KERNEL = Kernel("argument", ("ArgMax", "ArgMin"), lower, run, qdq, argument_layer, layout="row", int16=True)

@@ -5,6 +5,7 @@ x = d * sa * sb * scale, from two tables: with i = (d * multiplier + half) >> sh
 e[j] = (high[i >> 8] * low[i & 255]) >> 16, 15 bits, 0 beyond x = 16. Then y = sum_j e[j] (v[j] - zv) / sum_j e[j], one
 rounding to the output's scale. One row of scores is held at a time (4 bytes a key): memory grows with the length, not
 with its square. onnxruntime computes it in float32: one step apart at most in what was measured (tests).
+A mask takes keys out: they are no candidates for the greatest score and weigh nothing; a row without any key is 0.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ def step_of_index(step: float, greatest: int) -> tuple[int, int]:
 
 
 def lower(lowering: Lowering, node: Node) -> Step:
-    a, b, v = (lowering.tensors[name] for name in node.inputs)
+    a, b, v = (lowering.tensors[name] for name in node.inputs[:3])
+    constants, given = tables(), node.inputs
+    if len(given) > 3 and lowering.is_constant(given[3]):
+        constants["mask"], given = lowering.graph.constants[given[3]], given[:3]
     y = lowering.add_ranged(node.outputs[0])
     depth, keys = b.shape[-2], b.shape[-1]
     greatest = 2 * depth * 255 * 255
@@ -57,7 +61,7 @@ def lower(lowering: Lowering, node: Node) -> Step:
         "multiplier": multiplier, "shift": shift, "ratio": round(ratio * 2.0**bits), "bits": bits,
         "scale": node.attributes["scale"],
     }  # fmt: skip
-    return Step("attention", node.name, node.inputs, y.name, tables(), attributes)
+    return Step("attention", node.name, given, y.name, constants, attributes)
 
 
 def weights_of(step: Step, distance: Array) -> Array:
@@ -72,20 +76,22 @@ def weights_of(step: Step, distance: Array) -> Array:
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Array:
     a, b, v = (
         x.astype(np.int64) - program.tensors[name].zero_point
-        for x, name in zip(inputs, step.inputs, strict=True)
+        for x, name in zip(inputs[:3], step.inputs[:3], strict=True)
     )
     scores = np.matmul(a, b)
-    e = weights_of(step, scores.max(axis=-1, keepdims=True) - scores)
-    total = e.sum(axis=-1, keepdims=True)
+    mask = step.constants.get("mask", inputs[3] if len(inputs) > 3 else np.True_)
+    shown = np.where(mask, scores, np.iinfo(np.int32).min)
+    distance = np.where(mask, shown.max(axis=-1, keepdims=True) - scores, 0)
+    e = np.where(mask, weights_of(step, distance), 0)
+    total = np.maximum(e.sum(axis=-1, keepdims=True), 1)
     numerator, unit = np.matmul(e, v) * step.attributes["ratio"], total << step.attributes["bits"]
     q = (2 * numerator + unit) // (2 * unit) + program.tensors[step.output].zero_point
     return np.asarray(np.clip(q, -128, 127), np.int8)
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:
-    node = Node(
-        "RowAttention", step.name, step.inputs, (f"{step.name}_real",), {"scale": step.attributes["scale"]}
-    )
+    names = (*step.inputs, "mask") if "mask" in step.constants else step.inputs
+    node = Node("RowAttention", step.name, names, (f"{step.name}_real",), {"scale": step.attributes["scale"]})
     writer.spell(step, spelled(node, OPSET))
     writer.output(step, f"{step.name}_real")
 

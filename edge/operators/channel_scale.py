@@ -54,6 +54,12 @@ def write_c(layer: LayerWriter, step: Step) -> None:
     for k, name in enumerate((outer, inner)):
         layer.line(f"{'    ' * k}for (int32_t {name} = 0; {name} < {sizes[name]}; {name}++)")
     total = f"(*x0++ * {weight}[c] + {channels}[c].bias)"
+    if r.rule == "int16":
+        layer.need("int16")
+        layer.line(
+            f"        *y++ = trine_requantize16({total} * {2**r.left}, &{channels}[c], {r.low}, {r.high});"
+        )
+        return
     if r.rule == "tflite":
         layer.need("tflite")
         rounded = (
@@ -66,5 +72,13 @@ def write_c(layer: LayerWriter, step: Step) -> None:
 
 
 KERNEL = Kernel(
-    "channel_scale", ("BatchNormalization",), lower, run, qdq, write_c, layout="any", in_place=True
+    "channel_scale",
+    ("BatchNormalization",),
+    lower,
+    run,
+    qdq,
+    write_c,
+    layout="any",
+    in_place=True,
+    int16=True,
 )

@@ -1,7 +1,7 @@
 """Conv 1-D and 2-D in integers: dense, grouped, depthwise; per-channel weights.
 
 sum[o] = bias[o] + sum_k (x[k] - zero_point) * w[o, k], padding counts as the zero point; then the
-requantiser.
+requantiser. Of int16 inputs the sums have 32 bits where the weights prove that they stay inside, else 64.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
 from trine.edge.program import Int8, IntegerProgram, Step
 from trine.edge.qdq import QdqWriter
-from trine.edge.weights import LARGEST_SUM, linear_sum_bounds, quantize_linear, stored_linear
+from trine.edge.weights import LARGEST_SUM, linear_sum_bounds, quantize_linear, stored_linear, wide_sum_bound
 
 PACKABLE = frozenset({"conv", "dense"})  # kernels whose weights may have 4 or 2 bits
 
@@ -48,6 +48,8 @@ def lower_channels(
 ) -> Step:
     """A layer with weights [channels, ...] and a bias [channels] or None; names: of both constants."""
     x = lowering.tensors[node.inputs[0]]
+    if x.dtype == "int16":
+        return lower_channels_16(lowering, node, kernel, real, names, attributes)
     y = lowering.add_ranged(lowering.output_name(node))
     stored = [lowering.graph.stored.get(name) for name in names]
     asked = kernel in PACKABLE and stored[0] is None
@@ -69,6 +71,29 @@ def lower_channels(
     return Step(
         kernel, node.name, (x.name,), y.name,
         {"weight": q, "bias": sums.astype(np.int32), "weight_scale": scale},
+        {**attributes, "largest_sum": largest, **({} if bits == 8 else {"weight_bits": bits})},
+        requantizer,
+    )  # fmt: skip
+
+
+def lower_channels_16(
+    lowering: Lowering,
+    node: Node,
+    kernel: str,
+    real: tuple[Array, Array | None],
+    names: Sequence[str],
+    attributes: dict[str, Any],
+) -> Step:
+    """As `lower_channels`, of int16 activations."""
+    x, bits = lowering.tensors[node.inputs[0]], lowering.weight_bits.get(names[0], 8)
+    q, bias, scale = quantize_linear(*real, x.scale, lowering.weight_clip.get(names[0]), bits)
+    largest = wide_sum_bound(q, bias)
+    units = float(x.scale) * scale.astype(np.float64)
+    rule = lowering.requantize if kernel in PACKABLE else "exact"
+    requantizer, y = lowering.requantizer_16(node, units, largest, rule)
+    return Step(
+        kernel, node.name, (x.name,), y.name,
+        {"weight": q, "bias": bias.astype(np.int32), "weight_scale": scale},
         {**attributes, "largest_sum": largest, **({} if bits == 8 else {"weight_bits": bits})},
         requantizer,
     )  # fmt: skip
@@ -109,4 +134,6 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     writer.output(step, y)
 
 
-KERNEL = Kernel("conv", ("Conv",), lower, run, qdq, conv_layer, layout="last", scratch=conv_scratch)
+KERNEL = Kernel(
+    "conv", ("Conv",), lower, run, qdq, conv_layer, layout="last", scratch=conv_scratch, int16=True
+)

@@ -54,5 +54,5 @@ def qdq(writer: QdqWriter, step: Step) -> None:
 
 KERNEL = Kernel(
     "conv_transpose", ("ConvTranspose",), lower, run, qdq, conv_transpose_layer, layout="last",
-    scratch=conv_transpose_scratch,
+    scratch=conv_transpose_scratch, int16=True,
 )  # fmt: skip

@@ -47,5 +47,13 @@ def qdq(writer: QdqWriter, step: Step) -> None:
 
 
 KERNEL = Kernel(
-    "dense", ("Gemm", "MatMul"), lower, run, qdq, dense_layer, layout="row", scratch=dense_scratch
+    "dense",
+    ("Gemm", "MatMul"),
+    lower,
+    run,
+    qdq,
+    dense_layer,
+    layout="row",
+    scratch=dense_scratch,
+    int16=True,
 )

@@ -16,10 +16,11 @@ from trine.compilers.onnx_writer import spelled
 from trine.compilers.operators import operators
 from trine.edge.c.indexed import Place, gather_elements_lines, gather_lines, gather_nd_lines
 from trine.edge.c.writer import LayerWriter
+from trine.edge.int16 import parameters_of_16
 from trine.edge.lower import Lowering, parameters_of
 from trine.edge.operators import Kernel
 from trine.edge.operators.move import lower_move
-from trine.edge.program import IntegerProgram, QuantizedTensor, Step
+from trine.edge.program import IntegerProgram, Step
 from trine.edge.qdq import OPSET, QdqWriter
 
 
@@ -36,9 +37,11 @@ def lower(lowering: Lowering, node: Node) -> Step:
         return Step(
             "gather", node.name, (node.inputs[1],), lowering.add_plain(name).name, {"i0": value}, attributes
         )
-    parameters = parameters_of(float(value.min()), float(value.max()))
-    y = lowering.add_tensor(name, lowering.graph.tensors[name].shape, *parameters)
-    codes = QuantizedTensor(f"{node.name}_table", tuple(value.shape), *parameters).quantize(value)
+    ends = float(value.min()), float(value.max())
+    kind = "int16" if lowering.wide(name) else "int8"
+    parameters = parameters_of_16(*ends) if kind == "int16" else parameters_of(*ends)
+    y = lowering.add_tensor(name, lowering.graph.tensors[name].shape, *parameters, kind)
+    codes = replace(y, shape=tuple(value.shape)).quantize(value)
     return Step("gather", node.name, (node.inputs[1],), y.name, {"i0": codes}, attributes)
 
 
@@ -82,4 +85,6 @@ def write_c(layer: LayerWriter, step: Step) -> None:
         gather_nd_lines(layer, data, indices, of["batch_dims"], size)
 
 
-KERNEL = Kernel("gather", ("Gather", "GatherElements", "GatherND"), lower, run, qdq, write_c, layout="row")
+KERNEL = Kernel(
+    "gather", ("Gather", "GatherElements", "GatherND"), lower, run, qdq, write_c, layout="row", int16=True
+)

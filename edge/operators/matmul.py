@@ -1,7 +1,7 @@
 """MatMul of two activations, or with a constant stack, in integers: one requantiser for all values.
 
-sum = sum_k (a[..., i, k] - za) * (b[..., k, j] - zb). A constant is quantised as a tensor of its own, zero
-point 0.
+sum = sum_k (a[..., i, k] - za) * (b[..., k, j] - zb). A constant is quantised as a tensor of its own, int8, zero
+point 0. Sums of int16 activations have 64 bits.
 Reached through the dense kernel's `lower`, which serves a constant matrix on the right.
 """
 
@@ -48,6 +48,16 @@ def lower_general(lowering: Lowering, node: Node) -> Step:
         127 if t.name in lowering.graph.constants else max(127 - t.zero_point, t.zero_point + 128)
         for t in (a, b)
     ]
+    inputs = tuple(t.name for t in (a, b) if not lowering.is_constant(t.name))
+    attributes: dict[str, Any] = {
+        "constant": place,
+        "a": (a.scale, a.zero_point),
+        "b": (b.scale, b.zero_point),
+    }
+    if "int16" in (a.dtype, b.dtype):
+        most = a.shape[-1] * int(np.prod([127 if t.dtype == "int8" else 32768 for t in (a, b)]))
+        wide, y = lowering.requantizer_16(node, float(a.scale) * float(b.scale), most)
+        return Step("matmul", node.name, inputs, y.name, constants, attributes, wide)
     limit = np.array([a.shape[-1] * reach[0] * reach[1]], np.int64)
     if limit[0] > LARGEST_SUM:
         raise ValueError(f"{node.name}: sums could reach {limit[0]}, beyond int32")
@@ -60,12 +70,6 @@ def lower_general(lowering: Lowering, node: Node) -> Step:
         return made if equal_on_range(made, -limit, limit).all() else None
 
     requantizer, y = lowering.nudge_output(node, make)
-    inputs = tuple(t.name for t in (a, b) if not lowering.is_constant(t.name))
-    attributes: dict[str, Any] = {
-        "constant": place,
-        "a": (a.scale, a.zero_point),
-        "b": (b.scale, b.zero_point),
-    }
     return Step("matmul", node.name, inputs, y.name, constants, attributes, requantizer)
 
 
@@ -87,4 +91,4 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     writer.output(step, writer.node("MatMul", writer.binary_inputs(step)))
 
 
-KERNEL = Kernel("matmul", (), lower_general, run, qdq, matmul_layer, layout="row")
+KERNEL = Kernel("matmul", (), lower_general, run, qdq, matmul_layer, layout="row", int16=True)

@@ -1,4 +1,4 @@
-"""MaxPool 1-D and 2-D in integers: the greatest int8 of a window; padding never wins; scale and zero point
+"""MaxPool 1-D and 2-D in integers: the greatest code of a window; padding never wins; scale and zero point
 stay."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from trine.devices.errors import InputError
 from trine.edge.c.pool import max_pool_layer
 from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
-from trine.edge.program import QMIN, Int8, IntegerProgram, Step
+from trine.edge.program import Int8, IntegerProgram, Step
 from trine.edge.qdq import QdqWriter
 
 
@@ -28,7 +28,8 @@ def lower(lowering: Lowering, node: Node) -> Step:
 
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     node = Node("MaxPool", step.name, step.inputs, (step.output,), step.attributes)
-    return np.asarray(pool_windows(node, inputs[0], QMIN).max(axis=-1))
+    least = program.tensors[step.inputs[0]].limits[0]
+    return np.asarray(pool_windows(node, inputs[0], least).max(axis=-1))
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:
@@ -36,4 +37,4 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     writer.output(step, writer.node("MaxPool", [writer.value(step.inputs[0])], **lists))
 
 
-KERNEL = Kernel("max_pool", ("MaxPool",), lower, run, qdq, max_pool_layer, layout="last")
+KERNEL = Kernel("max_pool", ("MaxPool",), lower, run, qdq, max_pool_layer, layout="last", int16=True)

@@ -20,11 +20,12 @@ from trine.devices.errors import InputError
 from trine.edge.c.pool import mean_layer
 from trine.edge.lower import IN_FLOAT, Lowering, clear_of_ties
 from trine.edge.operators import Kernel
+from trine.edge.operators.mean_stated import WINDOW, is_stated_mean, lower_stated_mean
 from trine.edge.program import Int8, IntegerProgram, QuantizedTensor, Step
 from trine.edge.qdq import OPSET, QdqWriter
 from trine.edge.requantize import Requantizer, equal_on_range, make_requantizer
 
-WINDOW = ("kernel_shape", "strides", "dilations", "pads", "count_include_pad", "uncounted")
+MOST_INT16 = 2**16 - 1  # values of a mean of int16, whose sum has 32 bits
 MOST_SUMS = 2**20  # sums of one window that are looked at one by one for ties
 
 
@@ -51,6 +52,8 @@ def lower(lowering: Lowering, node: Node) -> Step:
         )
     if len(spatial) not in (1, 2):
         return lower_other_axes(lowering, whole_mean(node, x.shape))
+    if is_stated_mean(lowering, node):
+        return lower_stated_mean(lowering, node)
     window = window_of(node, x.shape)
     counts = divisors(Node("AveragePool", node.name, node.inputs, node.outputs, window), x.shape[1:]).astype(
         np.int64
@@ -86,6 +89,12 @@ def certified_mean(
     Those in `counts` are exact on every sum such windows can have.
     """
     n = np.arange(counts.min(), counts.max() + 1, dtype=np.int64)
+    if x.dtype == "int16":
+        if n.max() >= MOST_INT16:
+            raise ValueError(
+                f"{node.name}: means of {n.max()} int16 values leave int32; {MOST_INT16 - 1} is the most"
+            )
+        return lowering.requantizer_16(node, float(x.scale) / n, int(n.max()) * 32768)
     low, high = n * (-128 - x.zero_point), n * (127 - x.zero_point)
     occur = np.isin(n, counts)
 
@@ -144,5 +153,12 @@ def sum_and_divide(writer: QdqWriter, step: Step, x: str) -> str:
 
 
 KERNEL = Kernel(
-    "mean", ("AveragePool", "GlobalAveragePool", "ReduceMean"), lower, run, qdq, mean_layer, layout="last"
+    "mean",
+    ("AveragePool", "GlobalAveragePool", "ReduceMean"),
+    lower,
+    run,
+    qdq,
+    mean_layer,
+    layout="last",
+    int16=True,
 )

@@ -19,4 +19,4 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     return np.asarray(q.reshape(len(q), *program.tensors[step.output].shape))
 
 
-KERNEL = Kernel("mean_axes", (), lower_other_axes, run, qdq, mean_axes_layer, layout="row")
+KERNEL = Kernel("mean_axes", (), lower_other_axes, run, qdq, mean_axes_layer, layout="row", int16=True)

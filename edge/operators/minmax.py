@@ -7,13 +7,14 @@ nothing is left out. A constant is stored in the output's codes; one of a single
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trine.compilers.graph import Array, Node
+from trine.edge.int16 import rescaled
 from trine.edge.lower import Lowering
 from trine.edge.operands import CONSTANT, activations, constant_of, elements, slots_of, spell_real, values_of
 from trine.edge.operators import Kernel
@@ -25,12 +26,27 @@ if TYPE_CHECKING:
     from trine.edge.c.writer import LayerWriter
 
 
+def alike(
+    lowering: Lowering, node: Node, y: QuantizedTensor, positions: Sequence[int]
+) -> tuple[Node, list[Step]]:
+    """The node on int16 operands of the output's scale, and the steps that rescale those of another."""
+    names, steps = list(node.inputs), dict[str, Step]()
+    for i in positions:
+        if lowering.is_constant(names[i]) or lowering.tensors[names[i]].scale == y.scale:
+            continue
+        x = lowering.tensors[names[i]]
+        part = lowering.add_tensor(f"{node.name}_{x.name}", x.shape, y.scale, 0, "int16")
+        steps[part.name] = rescaled(part.name, x, part)
+        names[i] = part.name
+    return replace(node, inputs=tuple(names)), list(steps.values())
+
+
 def into_output(
     lowering: Lowering, node: Node, y: QuantizedTensor, positions: Sequence[int]
-) -> dict[str, NDArray[np.int8]]:
+) -> dict[str, Array]:
     """Constants of a step whose operands at some positions are wanted in the output's codes: constant operands as
     "i<position>", a table "t<position>" for each activation of another scale or zero point."""
-    made: dict[str, NDArray[np.int8]] = {}
+    made: dict[str, Array] = {}
     for i in positions:
         name = node.inputs[i]
         if lowering.is_constant(name):
@@ -70,19 +86,22 @@ def real_constants(writer: QdqWriter, step: Step, positions: Sequence[int]) -> d
     }
 
 
-def lower(lowering: Lowering, node: Node) -> Step:
+def lower(lowering: Lowering, node: Node) -> Step | tuple[Step, ...]:
     scalar = scalar_of(lowering, node) if len(node.inputs) == 2 else None
-    if scalar is not None:
+    if scalar is not None and not lowering.wide(node.outputs[0]):
         return lower_scalar(lowering, node, *scalar)
-    y = lowering.add_ranged(node.outputs[0])
+    y, steps = lowering.add_ranged(node.outputs[0]), list[Step]()
+    if y.dtype == "int16":
+        node, steps = alike(lowering, node, y, range(len(node.inputs)))
     constants = into_output(lowering, node, y, range(len(node.inputs)))
-    return Step("minmax", node.name, activations(lowering, node), y.name, constants, slots_of(lowering, node))
+    names, slots = activations(lowering, node), slots_of(lowering, node)
+    return (*steps, Step("minmax", node.name, names, y.name, constants, slots))
 
 
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     values = in_output_codes(step, values_of(step, inputs), range(len(step.attributes["slots"])))
     function = np.minimum if step.attributes["op"] == "Min" else np.maximum
-    return np.asarray(reduce(function, values), np.int8)
+    return np.asarray(reduce(function, values))
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:
@@ -98,8 +117,8 @@ def minmax_layer(layer: LayerWriter, step: Step) -> None:
     for text in others:
         layer.line(f"{indent}    v = {text};")
         layer.line(f"{indent}    best = v {'<' if step.attributes['op'] == 'Min' else '>'} best ? v : best;")
-    layer.line(f"{indent}    *y++ = (int8_t)best;")
+    layer.line(f"{indent}    *y++ = ({layer.kind(step.output)})best;")
     layer.line(f"{indent}}}")
 
 
-KERNEL = Kernel("minmax", ("Min", "Max"), lower, run, qdq, minmax_layer, in_place=True)
+KERNEL = Kernel("minmax", ("Min", "Max"), lower, run, qdq, minmax_layer, in_place=True, int16=True)

@@ -2,7 +2,8 @@
 
 The output's code at each place is the input's code at its origin, or the code of what is filled in. Scale and zero
 point are the input's, but for a Pad by a value that is not zero: its output has a range of its own, and codes go
-through a table. One step an output: a Split is several. Gather by constant indices and nearest Resize lower to it too.
+through a table (int16 through a rescaling before). One step an output: a Split is several. Gather by constant indices
+and nearest Resize lower to it too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from trine.compilers.onnx_writer import spelled
 from trine.compilers.operators import operators
 from trine.edge.c.moving import Move, move_values, stored_origins
 from trine.edge.c.writer import LayerWriter
+from trine.edge.int16 import rescaled
 from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
 from trine.edge.operators.table import table_of
@@ -61,14 +63,18 @@ def lower_move(lowering: Lowering, node: Node) -> Step:
     return Step("move", node.name, (x.name,), y.name, constants, attributes)
 
 
-def lower_filled(lowering: Lowering, node: Node) -> Step:
+def lower_filled(lowering: Lowering, node: Node) -> Step | tuple[Step, ...]:
     """A Pad by a value: the output's own scale."""
     x, y = lowering.tensors[node.inputs[0]], lowering.add_ranged(node.outputs[0])
     fill = int(y.quantize(np.array(node.attributes["value"], np.float32)))
+    attributes = {"op": node.op, "of": dict(node.attributes), "fill": fill}
+    if y.dtype == "int16":
+        inner = lowering.add_tensor(f"{node.name}_{x.name}", x.shape, y.scale, 0, "int16")
+        filled = Step("move", node.name, (inner.name,), y.name, {}, attributes)
+        return rescaled(inner.name, x, inner), filled
     table = (
         {} if (x.scale, x.zero_point) == (y.scale, y.zero_point) else {"table": table_of(lambda v: v, x, y)}
     )
-    attributes = {"op": node.op, "of": dict(node.attributes), "fill": fill}
     return Step("move", node.name, (x.name,), y.name, table, attributes)
 
 
@@ -119,9 +125,13 @@ def by_places(writer: QdqWriter, step: Step) -> str:
 def write_c(layer: LayerWriter, step: Step) -> None:
     x = layer.tensor(step.inputs[0])
     places = stored_origins(origins_of(x, step), x.shape, layer.source.laid_out.last[step.output])
+    layer.skipped = int(places[places >= 0].min(initial=max(places.max(initial=0), 0)))
+    places = np.where(places < 0, places, places - layer.skipped)
+    if not (places >= 0).any():
+        layer.line("(void)x0;")
     table = layer.array("table", step.constants["table"]) if "table" in step.constants else ""
     size = np.dtype(x.dtype).itemsize
     move_values(layer, places, Move("x0", "y", layer.kind(x.name), size, str(step.attributes["fill"]), table))
 
 
-KERNEL = Kernel("move", MOVES, lower, run, qdq, write_c)
+KERNEL = Kernel("move", MOVES, lower, run, qdq, write_c, int16=True)

@@ -1,7 +1,7 @@
 """Mul of two int8 tensors, or of one and a constant, in integers: the product, then one requantiser.
 
 Equal to rounding a' * sa * b' * sb / sy on all 65,536 pairs: checked when compiling, the output scale
-moves if not.
+moves if not. Of int16 operands the requantiser's integer rule is the definition.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ def lower(lowering: Lowering, node: Node) -> Step:
     if scalar is not None:
         return lower_scalar(lowering, node, scalar)
     (a, b), constants, sides = operands(lowering, node)
+    inputs = tuple(name for name in node.inputs[:2] if not lowering.is_constant(name))
+    if a.dtype == "int16":
+        wide, y = lowering.requantizer_16(node, float(a.scale) * float(b.scale), 32768**2)
+        return Step("mul", node.name, inputs, y.name, constants, sides, wide)
     left, right = EVERY[:, None] - a.zero_point, EVERY[None, :] - b.zero_point
     products = left * right
     limit = np.array([int(np.abs(products).max())], np.int64)
@@ -43,7 +47,6 @@ def lower(lowering: Lowering, node: Node) -> Step:
         return made if exact and clear_of_ties(real, margin) else None
 
     requantizer, y = lowering.nudge_output(node, make)
-    inputs = tuple(name for name in node.inputs[:2] if not lowering.is_constant(name))
     return Step("mul", node.name, inputs, y.name, constants, sides, requantizer)
 
 
@@ -56,4 +59,4 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     writer.output(step, writer.node("Mul", writer.binary_inputs(step)))
 
 
-KERNEL = Kernel("mul", ("Mul",), lower, run, qdq, binary_layer, in_place=True)
+KERNEL = Kernel("mul", ("Mul",), lower, run, qdq, binary_layer, in_place=True, int16=True)

@@ -3,7 +3,8 @@
 ReduceSum adds x', ReduceL1 |x'|, ReduceSumSquare x'^2 (x' = x - zero point), and one requantiser finishes. ReduceL2 and
 ReduceLogSum are a root and a logarithm of such a sum: a function that never falls, so the least sum that reaches each
 output code, 255 thresholds, is the whole function; they are found by bisection. Sums too large for any requantiser to
-equal the float32 rule (beyond 2^24) get thresholds too. ReduceMax and ReduceMin keep scale and zero point.
+equal the float32 rule (beyond 2^24) get thresholds too. Sums of int16 have 64 bits; roots and logarithms of them have
+no kernel. ReduceMax and ReduceMin keep scale and zero point.
 """
 
 from __future__ import annotations
@@ -51,6 +52,10 @@ def lower(lowering: Lowering, node: Node) -> Step:
     if node.op in EXTREMES:
         return Step("reduce", node.name, (x.name,), lowering.like_input(node).name, {}, attributes)
     count = int(np.prod([x.shape[axis] for axis in node.attributes["axes"]]))
+    if x.dtype == "int16":
+        power = TERMS[node.op][2]
+        wide, y = lowering.requantizer_16(node, float(x.scale) ** power, count * 32768**power)
+        return Step("reduce", node.name, (x.name,), y.name, {}, attributes, wide)
     low, high = sum_bounds(node.op, x, count)
     scale = np.float32(x.scale ** np.float32(TERMS[node.op][2]))
     constants, requantizer, y = sum_finish(lowering, node, scale, low, high)
@@ -124,7 +129,7 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     shape = (len(inputs[0]), *program.tensors[step.output].shape)
     if op in EXTREMES:
         best = inputs[0].min(axis=axes) if op == "ReduceMin" else inputs[0].max(axis=axes)
-        return np.asarray(best.reshape(shape), np.int8)
+        return np.asarray(best.reshape(shape))
     centred = inputs[0].astype(np.int64) - program.tensors[step.inputs[0]].zero_point
     sums = TERMS[op][0](centred).sum(axis=axes).reshape(shape)
     return finished(step, sums)
@@ -146,8 +151,9 @@ def reduce_layer(layer: LayerWriter, step: Step) -> None:
     kept, gone = split_axes(x.shape, step.attributes["axes"])
     places, indent = open_loops(layer, kept)
     layer.line(f"{indent}{{")
-    start = {"ReduceMax": QMIN, "ReduceMin": QMAX}.get(op, 0)
-    layer.line(f"{indent}    int32_t sum = {start};")
+    start = dict(zip(EXTREMES, x.limits, strict=True)).get(op, 0)
+    kind = "int64_t" if x.dtype == "int16" and op not in EXTREMES else "int32_t"
+    layer.line(f"{indent}    {kind} sum = {start};")
     inside, inner = open_loops(layer, gone, "j", indent + "    ")
     at = " + ".join([*places, *inside]) or "0"
     layer.line(f"{inner}{{")
@@ -158,7 +164,9 @@ def reduce_layer(layer: LayerWriter, step: Step) -> None:
         layer.line(f"{inner}    int32_t v = x0[{at}] - ({x.zero_point});")
         layer.line(f"{inner}    sum += {TERMS[op][1]};")
     layer.line(f"{inner}}}")
-    layer.line(f"{indent}    *y++ = {'(int8_t)sum' if op in EXTREMES else finish(layer, step)};")
+    layer.line(
+        f"{indent}    *y++ = {f'({layer.kind(x.name)})sum' if op in EXTREMES else finish(layer, step)};"
+    )
     layer.line(f"{indent}}}")
 
 
@@ -168,7 +176,21 @@ def finish(layer: LayerWriter, step: Step) -> str:
         layer.need("sums")
         return f"trine_steps(sum, {layer.array('steps', step.constants['steps'])})"
     r = step.requantizer
+    if r.rule == "int16":
+        layer.need("int16")
+        whole = f"sum * {2**r.left}" if r.left >= 0 else f"sum >> {-r.left}"
+        return f"trine_requantize16((int32_t)({whole}), {layer.channels(r, [0])}, {r.low}, {r.high})"
     return f"trine_requantize(sum * {2**r.left}, {layer.channels(r, [0])}, {r.low}, {r.high})"
 
 
-KERNEL = Kernel("reduce", (*TERMS, *EXTREMES), lower, run, qdq, reduce_layer, layout="row", apart=1)
+KERNEL = Kernel(
+    "reduce",
+    (*TERMS, *EXTREMES),
+    lower,
+    run,
+    qdq,
+    reduce_layer,
+    layout="row",
+    apart=1,
+    int16=(*EXTREMES, "ReduceSum", "ReduceL1", "ReduceSumSquare"),
+)

@@ -25,4 +25,4 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     writer.output(step, writer.node("Identity", [writer.value(step.inputs[0])]))
 
 
-KERNEL = Kernel("relayout", (), lower, run, qdq, relayout_layer)
+KERNEL = Kernel("relayout", (), lower, run, qdq, relayout_layer, int16=True)

@@ -28,5 +28,5 @@ def qdq(writer: QdqWriter, step: Step) -> None:
 
 KERNEL = Kernel(
     "reshape", ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"),
-    lower, run, qdq, reshape_layer, layout="row",
+    lower, run, qdq, reshape_layer, layout="row", int16=True,
 )  # fmt: skip

@@ -21,7 +21,7 @@ from trine.edge.c.resize import resize_layer
 from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
 from trine.edge.operators.move import lower_move
-from trine.edge.program import QMAX, QMIN, Int8, IntegerProgram, Step
+from trine.edge.program import IntegerProgram, Step
 from trine.edge.qdq import OPSET, QdqWriter
 
 MOST_BITS = 15
@@ -64,7 +64,7 @@ def whole_weights(axis: Axis) -> tuple[NDArray[np.int32], int]:
     return whole.astype(np.int32), bits
 
 
-def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
+def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Array:
     zero_point = program.tensors[step.inputs[0]].zero_point
     sums = inputs[0].astype(np.int64) - zero_point
     for i in range(sums.ndim - 1):
@@ -76,7 +76,8 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
     half = (1 << bits) // 2
     even = (sums >> bits) & 1 if bits else 0
     rounded = (sums + half - (1 if bits else 0) + even) >> bits
-    return np.asarray(np.clip(rounded + zero_point, QMIN, QMAX), np.int8)
+    y = program.tensors[step.output]
+    return np.asarray(np.clip(rounded + zero_point, *y.limits), y.dtype)
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:
@@ -103,4 +104,4 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     )
 
 
-KERNEL = Kernel("resize", ("Resize",), lower, run, qdq, resize_layer, layout="any")
+KERNEL = Kernel("resize", ("Resize",), lower, run, qdq, resize_layer, layout="any", int16=True)

@@ -55,4 +55,4 @@ def topk_layer(layer: LayerWriter, step: Step) -> None:
     top_of_line(layer, step, of["axis"], of["k"], of["largest"])
 
 
-KERNEL = Kernel("topk", ("TopK",), lower, run, qdq, topk_layer, layout="row")
+KERNEL = Kernel("topk", ("TopK",), lower, run, qdq, topk_layer, layout="row", int16=True)

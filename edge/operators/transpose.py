@@ -30,4 +30,4 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     writer.output(step, writer.node("Transpose", [writer.value(step.inputs[0])], perm=perm))
 
 
-KERNEL = Kernel("transpose", ("Transpose",), lower, run, qdq, transpose_layer, layout="row")
+KERNEL = Kernel("transpose", ("Transpose",), lower, run, qdq, transpose_layer, layout="row", int16=True)

@@ -14,7 +14,7 @@ from trine.compilers.graph import Array, Node
 from trine.edge.lower import Lowering
 from trine.edge.operands import CONSTANT, activations, constant_of, elements, slots_of, spell_real, values_of
 from trine.edge.operators import Kernel
-from trine.edge.operators.minmax import in_output_codes, into_output, real_constants, through_tables
+from trine.edge.operators.minmax import alike, in_output_codes, into_output, real_constants, through_tables
 from trine.edge.program import IntegerProgram, Step
 from trine.edge.qdq import QdqWriter
 
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 BRANCHES = (1, 2)
 
 
-def lower(lowering: Lowering, node: Node) -> Step:
-    y = lowering.add_ranged(node.outputs[0])
+def lower(lowering: Lowering, node: Node) -> Step | tuple[Step, ...]:
+    y, steps = lowering.add_ranged(node.outputs[0]), list[Step]()
+    if y.dtype == "int16":
+        node, steps = alike(lowering, node, y, BRANCHES)
     constants = into_output(lowering, node, y, BRANCHES)
     if lowering.is_constant(node.inputs[0]):
         constants["i0"] = constant_of(lowering, node, 0)
-    return Step("where", node.name, activations(lowering, node), y.name, constants, slots_of(lowering, node))
+    names, slots = activations(lowering, node), slots_of(lowering, node)
+    return (*steps, Step("where", node.name, names, y.name, constants, slots))
 
 
 def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Array:
@@ -51,4 +54,4 @@ def where_layer(layer: LayerWriter, step: Step) -> None:
     layer.line(f"{indent}*y++ = {texts[0]} ? {a} : {b};")
 
 
-KERNEL = Kernel("where", ("Where",), lower, run, qdq, where_layer, layout="row")
+KERNEL = Kernel("where", ("Where",), lower, run, qdq, where_layer, layout="row", int16=True)

@@ -21,6 +21,7 @@ from trine.compilers.recurrent import watched
 from trine.compilers.state_space import watched_states
 from trine.devices.errors import InputError
 from trine.edge.fusing import observed
+from trine.edge.int16 import ActivationBits, widths_of
 from trine.edge.lowbit import WeightBits
 from trine.edge.lower import Lowered, lower
 from trine.edge.program import IntegerProgram
@@ -106,16 +107,25 @@ class Quantized:
 
 @dataclass(frozen=True)
 class Plan:
-    """A way to quantise: an equal float network, its activations' ranges, its weights' clips and bits."""
+    """A way to quantise: an equal float network, its activations' ranges, its weights' clips and bits, and the widths
+    of activations that have another than 8 bits."""
 
     graph: Graph
     ranges: Mapping[str, Range]
     clips: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     bits: WeightBits = field(default_factory=dict)
+    activations: ActivationBits = field(default_factory=dict)
 
     def lower(self, requantize: str) -> Lowered:
         """The integer program of this plan. Raises ValueError where sums or scales leave int32."""
-        return lower(self.graph, self.ranges, requantize, self.clips, weight_bits=self.bits)
+        return lower(
+            self.graph,
+            self.ranges,
+            requantize,
+            self.clips,
+            weight_bits=self.bits,
+            activation_bits=self.activations,
+        )
 
     @property
     def weights(self) -> dict[str, Array]:
@@ -166,14 +176,18 @@ def quantize(
     progress: Progress | None = None,
     batch: int = 64,
     weight_bits: WeightBits | None = None,
+    activation_bits: ActivationBits | None = None,
 ) -> Quantized:
-    """Quantise a float network to int8 with calibration examples.
+    """Quantise a float network to int8, or activations to int16 where asked, with calibration examples.
 
     requantize: "exact" (ONNX's float rule, integer rule proved equal) or "tflite". progress(stage, done,
     total). batch: examples run at once; memory does not depend on how many examples there are. weight_bits: {weight
-    name: 8, 4 or 2}, 8 for all others. Deterministic.
-    Raises InputError for calibration data that cannot be used, and for a layer whose sums leave int32.
+    name: 8, 4 or 2}, 8 for all others. activation_bits: {activation: 16 or 8}, 8 for all others (`int16.widest`); 16
+    bits need no choice of ranges: they hold all that calibration saw, and as much again. Deterministic.
+    Raises InputError for calibration data that cannot be used, for a layer whose sums leave int32, and for nodes that
+    are to have 16 bits and cannot.
     """
+    wide_names = activation_bits or {}
     bits = {name: width for name, width in (weight_bits or EIGHT).items() if width != 8}
     report = progress or silent
     graph = watched_states(watched(graph))
@@ -186,7 +200,7 @@ def quantize(
     derive, held = every(many, close), every(others, judges)
     # Clipping harms rare examples, and an even spread of a large set hardly holds any: add the outermost.
     derive = joined(derive, outermost(found))
-    first = Plan(scored(graph), _minmax(found), least_error_clips(graph, bits), bits)
+    first = Plan(scored(graph), _minmax(found), least_error_clips(graph, bits), bits, wide_names)
     try:
         trials = Trials.start(first, requantize, held)
     except ValueError as error:
@@ -194,8 +208,10 @@ def quantize(
     found = _try_equalization(trials, found)
     equal = trials.plan.graph  # the float function; bias correction departs from it on purpose
     reference = Reference.of(equal, derive)
-    choices = choose_ranges(reference, histograms(equal, found, examples, batch, report), report)
-    methods = _try_ranges(trials, choices)
+    widths = widths_of(equal, wide_names)
+    narrow = {name: extreme for name, extreme in found.items() if widths[name] == 8}
+    choices = choose_ranges(reference, histograms(equal, narrow, examples, batch, report), report)
+    methods = dict.fromkeys(found, "minmax") | _try_ranges(trials, choices)
     weights = choose_weight_clips(reference, bits)
     _try_clips(trials, weights)
     if bits:
@@ -231,8 +247,8 @@ def _try_equalization(trials: Trials, found: dict[str, Extremes]) -> dict[str, E
         name: extreme.divided(equal.divisors[name]) if name in equal.divisors else extreme
         for name, extreme in found.items()
     }
-    bits = trials.plan.bits
-    plan = Plan(equal.graph, _minmax(moved), least_error_clips(equal.graph, bits), bits)
+    clips = least_error_clips(equal.graph, trials.plan.bits)
+    plan = replace(trials.plan, graph=equal.graph, ranges=_minmax(moved), clips=clips)
     detail = f"{len(equal.divisors)} activations rescaled, by up to {equal.spread:.3g} between channels"
     return moved if trials.consider("cross-layer equalisation", plan, detail) else found
 

@@ -12,7 +12,7 @@ from trine.compilers.graph import Array, Node
 from trine.edge.fusing import SHARES_INPUT, fusions
 from trine.edge.lowbit import bits_of
 from trine.edge.lower import Lowered
-from trine.edge.program import QMAX, QMIN, QuantizedTensor, Step
+from trine.edge.program import QuantizedTensor, Step
 from trine.edge.quantize.choose import Choice, WeightChoice
 from trine.edge.quantize.layers import Clips
 from trine.edge.quantize.replay import Reference, decibels, evaluate, fake_quantize, noise_ratio
@@ -26,7 +26,7 @@ UNEVEN = 30.0  # ratio of largest to smallest weight scale from which the channe
 class LayerReceipt:
     """One step of the program (or one input's quantisation).
 
-    low, high: the real range its output's int8 codes reach. method: how that range was chosen ("forced" by
+    low, high: the real range its output's codes reach. method: how that range was chosen ("forced" by
     the operator, or "shared" with its input). weight_scale_min, weight_scale_max: over channels; weight_bits: width;
     all None without weights. sqnr_db: of its output in the integer program against the float network. own_sqnr_db: of
     its output when only this layer is quantised. share: of the final output's squared error, when each layer is
@@ -120,7 +120,7 @@ def _receipt(findings: Findings, step: Step, node: Node | None, codes: Array, ow
     """One receipt without its share. codes: what the program made; own: what the step alone makes."""
     tensor = findings.lowered.program.tensors[step.output]
     exact = findings.reference.values[step.output]
-    low, high = (float(tensor.dequantize(np.array(q))) for q in (QMIN, QMAX))
+    low, high = (float(tensor.dequantize(np.array(q))) for q in tensor.limits)
     half = float(tensor.scale) / 2
     choice = findings.choices.get(step.output)
     certificate = findings.lowered.certificates.get(step.name)

@@ -1,4 +1,4 @@
-"""How much each layer alone, at each width of its weights, adds to the noise of the network's scores.
+"""How much each layer alone, at each width of its weights, and each activation adds to the noise of the scores.
 
 One layer at a time is rounded, as well as `sequential` and `adaround` round it, in the otherwise float network, and the
 rest is run on. Errors of different layers are nearly independent, so their noises nearly add up: the assumption of
@@ -12,12 +12,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from trine.compilers.graph import Array, Graph, Node
+from trine.edge.fusing import observed
+from trine.edge.int16 import HEADROOM, parameters_of_16, widest
+from trine.edge.lower import parameters_of
+from trine.edge.program import QuantizedTensor
 from trine.edge.quantize.adaround import Levels, descend
 from trine.edge.quantize.bias import channel_means, with_biases
 from trine.edge.quantize.equalize import equalize
 from trine.edge.quantize.layers import by_channel, packable, rounded_weight
 from trine.edge.quantize.moments import layer_of
-from trine.edge.quantize.replay import Reference, evaluate, scored
+from trine.edge.quantize.replay import Reference, evaluate, fake_quantize, scored
 from trine.edge.quantize.samples import Batches, Progress, affordable, gather, silent
 from trine.edge.quantize.sequential import best_clip
 
@@ -40,6 +44,33 @@ def sensitivity(
             bits: reference.noise_with(rounded_alone(reference, node, bits)) for bits in widths
         }
         progress("measuring sensitivity", i + 1, len(nodes))
+    return found
+
+
+def activation_sensitivity(
+    graph: Graph, examples: Batches, progress: Progress = silent
+) -> dict[str, dict[int, float]]:
+    """{activation: {8: noise ratio of the scores, 16: the same}} for every activation that may have either width.
+
+    One activation at a time goes through its integers in the otherwise float network, with the range it has there.
+    """
+    ready = equalize(scored(graph)).graph
+    may, names = widest(ready), observed(ready)
+    names = tuple(name for name in names if may.get(name) == 16)
+    samples = gather(examples, 64, affordable(ready, max(2 * len(names), 1), EXAMPLES, BUDGET_MACS))
+    reference = Reference.of(ready, samples)
+    found: dict[str, dict[int, float]] = {}
+    for i, name in enumerate(names):
+        x = reference.values[name]
+        low, high = float(x.min()), float(x.max())
+        tensors = {
+            8: QuantizedTensor(name, x.shape[1:], *parameters_of(low, high)),
+            16: QuantizedTensor(
+                name, x.shape[1:], *parameters_of_16(HEADROOM * low, HEADROOM * high), "int16"
+            ),
+        }
+        found[name] = {bits: reference.noise_with({name: fake_quantize(t, x)}) for bits, t in tensors.items()}
+        progress("measuring activations", i + 1, len(names))
     return found
 
 

@@ -12,11 +12,11 @@ from trine.edge.budget.ways import Way, Ways
 from trine.edge.c.emit import CSources
 from trine.edge.cost import Cost, Size, estimate_cost
 from trine.edge.fit import CODE_ALLOWANCE, STACK_ALLOWANCE, constant_bytes
+from trine.edge.passes import EdgeOptions
 from trine.edge.program import IntegerProgram
 from trine.edge.streaming.program import StreamProgram
 from trine.edge.streaming.proving import EmulatedStream
 from trine.edge.streaming.state import state_bytes
-from trine.edge.target import EdgeOptions
 
 NO_RATE = "needs the signal's rate: give --rate HZ, samples a second"
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from trine.devices import EdgeDevice
-from trine.edge.budget.measure import Measured, energy_of, named
+from trine.edge.budget.measure import Measured, by_layer, energy_of, named
+from trine.edge.budget.ways import Way
 from trine.edge.c.stream import emit_stream
 from trine.edge.emulate import emulator_for
 from trine.edge.program import IntegerProgram
@@ -20,7 +20,7 @@ from trine.edge.streaming.state import state_bytes, to_bytes
 
 
 @dataclass(frozen=True)
-class Streamed:
+class Streamed(Way):
     """A step for each hop of new samples, see `stream`; `Measured` is of one step, its arena with the state."""
 
     hop: int | None = None
@@ -29,10 +29,6 @@ class Streamed:
     def name(self) -> str:
         """What the front calls it."""
         return "stream" if self.hop is None else f"stream, hop {self.hop}"
-
-    def shape(self, program: IntegerProgram) -> IntegerProgram:
-        """As it is: the stream is made from the whole program."""
-        return program
 
     def arena(self, program: IntegerProgram, device: EdgeDevice) -> int:
         """Bytes of state and work memory."""
@@ -53,12 +49,10 @@ class Streamed:
         with CoreStream(made, sources, emulator_for(device.core, compiler)) as core:
             profile = core.profile(as_array([to_bytes(made, made.reset())]), hop)
         step_of = dict(sources.layers)
-        by_step: Counter[str] = Counter()
-        for name, count in named(profile.by_layer, f"trine_{sources.name}_layer_", step_of).items():
-            by_step[step_of[name].split("@")[0]] += count  # a window's left columns are a call apart
+        counts = named(profile.by_layer, f"trine_{sources.name}_layer_", step_of)
         sizes = profile.sizes
         return Measured(
             state_bytes(made) + sizes.ram_bytes + profile.stack_bytes + io_bytes(made), sizes.flash_bytes,
             sizes.code_bytes, arena, energy_of(device, profile.instructions), profile.instructions,
-            by_step,
+            by_layer({step_of[name]: count for name, count in counts.items()}),
         )  # fmt: skip

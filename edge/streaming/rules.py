@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from trine.compilers.graph import Array, Shape
-from trine.edge.program import QMIN, IntegerProgram, QuantizedTensor, Step
+from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 
 Axes = Sequence[int | None]
 OPERAND = re.compile(r"constant|i\d+")  # names of constants that are operands
@@ -117,8 +117,11 @@ def along_window(program: IntegerProgram, step: Step, axes: Axes) -> Along:
         raise NotLocal("its window is dilated and rounded up at the end")
     first = -a["pads"][i]
     tensor = program.tensors[step.inputs[0]]
-    outside: int | None = {"max_pool": QMIN, "mean": None}.get(step.kernel, tensor.zero_point)
-    if step.kernel == "mean" and a.get("count_include_pad"):
+    least = tensor.limits[0]
+    outside: int | None = {"max_pool": least, "mean": None, "mean_stated": None}.get(
+        step.kernel, tensor.zero_point
+    )
+    if outside is None and a.get("count_include_pad"):
         outside = tensor.zero_point
     return Along(axis, (Reach(a["strides"][i], first, first + reach, a["dilations"][i]),), outside)
 
@@ -233,7 +236,7 @@ def along_other_axis(program: IntegerProgram, step: Step, axes: Axes) -> Along:
     """Softmax and Concat: along an axis that is not time."""
     axis = only_axis(axes)
     if step.attributes["axis"] == axis:
-        what = "normalises over" if step.kernel == "softmax" else "joins pieces of"
+        what = "normalises over" if step.kernel.startswith("softmax") else "joins pieces of"
         raise NotLocal(f"it {what} all of time")
     return Along(axis, (Reach(),) * len(step.inputs))
 
@@ -294,14 +297,15 @@ def part_recurrent(step: Step, along: Along, pads: tuple[int, int], columns: int
 
 
 RULES: Mapping[str, Stream] = {
-    **dict.fromkeys(("conv", "max_pool", "mean"), Stream(along_window, part_window)),
+    **dict.fromkeys(("conv", "max_pool", "mean", "mean_stated"), Stream(along_window, part_window)),
     **dict.fromkeys(
-        ("table", "add", "mul", "minmax", "div", "power", "prelu"), Stream(along_elements, part_elements)
+        ("table", "rescale", "add", "mul", "minmax", "div", "power", "prelu"),
+        Stream(along_elements, part_elements),
     ),
     "channel_scale": Stream(along_channels, unchanged),
     "normalise": Stream(along_normalised, unchanged),
     "move": Stream(along_slice, part_slice),
-    **dict.fromkeys(("softmax", "concat"), Stream(along_other_axis, unchanged)),
+    **dict.fromkeys(("softmax", "softmax_stated", "concat"), Stream(along_other_axis, unchanged)),
     "dense": Stream(along_rows, unchanged),
     "matmul": Stream(along_matmul, unchanged),
     "transpose": Stream(along_transpose, unchanged),

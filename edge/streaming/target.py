@@ -22,13 +22,14 @@ from trine.edge.c.emit import CSources
 from trine.edge.c.stream import emit_stream
 from trine.edge.fit import runs_onnx
 from trine.edge.parity import draw, in_onnxruntime
+from trine.edge.passes import EdgeOptions, EdgeProgram, fine_tune_pass, quantize_pass
 from trine.edge.running import emulation_missing
 from trine.edge.streaming.choose import stream
 from trine.edge.streaming.costing import StreamOptions, certain_misfit, cost_of, fit_of
 from trine.edge.streaming.program import StreamProgram
 from trine.edge.streaming.proving import EmulatedStream, Signals, draw_signals, on_core, on_host
 from trine.edge.streaming.state import state_bytes
-from trine.edge.target import SCORED_EXAMPLES, EdgeOptions, EdgeProgram, EdgeTarget, quantize_pass
+from trine.edge.target import SCORED_EXAMPLES, EdgeTarget
 from trine.edge.widths import check_energy, limited
 
 ONNX_EXAMPLES = 64
@@ -117,8 +118,11 @@ class StreamTarget(EdgeTarget):
     """The edge target for streams."""
 
     passes: Sequence[Pass] = (
-        Pass("quantize", quantize_pass), Pass("stream", stream_pass), Pass("print_c", print_stream)
-    )  # fmt: skip
+        Pass("quantize", quantize_pass),
+        Pass("fine_tune", fine_tune_pass),
+        Pass("stream", stream_pass),
+        Pass("print_c", print_stream),
+    )
 
     def obstacles(self, graph: Graph, device: Device) -> list[str]:
         """As of any edge program; and a stream is C."""

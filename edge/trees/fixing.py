@@ -16,6 +16,8 @@ UNIT_ROUNDOFF = 2.0**-24  # of float32
 ROOM = 2.0**31 - 2**16  # for the rounding of up to 65,535 leaves
 MOST_BITS = 60
 
+Row = tuple[NDArray[np.int64], NDArray[np.float32]]  # what a leaf adds: to which sums, how much
+
 
 class _Builder:
     """Columns and splits as they are asked for."""
@@ -25,7 +27,7 @@ class _Builder:
         self.columns: dict[tuple[int, int], int] = {}
         self.splits: list[list[int]] = []
         self.row_of: dict[tuple[bytes, bytes], int] = {}
-        self.rows: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
+        self.rows: list[Row] = []
 
     def column(self, feature: int, flags: int) -> int:
         return self.columns.setdefault((feature, flags), len(self.columns))
@@ -96,24 +98,38 @@ def reach(ensemble: Ensemble) -> NDArray[np.float64]:
     return np.asarray(alone + base)
 
 
+def by_length(rows: list[Row]) -> tuple[list[Row], NDArray[np.int32]]:
+    """Rows that add to one sum first, else in their order; and the place of each."""
+    order = sorted(range(len(rows)), key=lambda at: len(rows[at][0]) != 1)
+    place = np.empty(len(rows), np.int32)
+    place[order] = np.arange(len(rows))
+    return [rows[at] for at in order], place
+
+
+def moved(child: NDArray[np.int32], place: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Children, their rows in other places."""
+    return np.asarray(np.where(child < 0, ~place[np.maximum(~child, 0)], child), np.int32)
+
+
 def fix(ensemble: Ensemble) -> tuple[Forest, dict[str, Any]]:
     """The ensemble in integers and the attributes of its step (bits, band, threshold, tolerance, ...)."""
     builder = _Builder(ensemble)
     roots = [builder.tree(int(root)) for root in ensemble.roots]
     if not builder.columns:
         builder.column(0, 0)
+    rows, place = by_length(builder.rows)
     largest, count = reach(ensemble) + ensemble.threshold * 2, len(roots)
     bits = min(floor(log2(ROOM / largest.max())), MOST_BITS) if largest.max() > 0 else MOST_BITS
     share = count if ensemble.aggregate == "AVERAGE" else 1
-    row_float = np.concatenate([weights for _, weights in builder.rows]).astype(np.float32)
+    row_float = np.concatenate([weights for _, weights in rows]).astype(np.float32)
     base = ensemble.base if len(ensemble.base) else np.zeros(ensemble.outputs, np.float32)
     columns = np.array(list(builder.columns), np.int32).reshape(-1, 2)
     column, key, yes, no = np.array(builder.splits, np.int32).reshape(-1, 4).T.copy()
     forest = Forest(
         np.ascontiguousarray(columns[:, 0]), columns[:, 1].astype(np.uint8),
-        column, key, yes, no, np.array(roots, np.int32),
-        np.cumsum([0, *(len(outputs) for outputs, _ in builder.rows)]).astype(np.int32),
-        np.concatenate([outputs for outputs, _ in builder.rows]).astype(np.int32),
+        column, key, moved(yes, place), moved(no, place), moved(np.array(roots, np.int32), place),
+        np.cumsum([0, *(len(outputs) for outputs, _ in rows)]).astype(np.int32),
+        np.concatenate([outputs for outputs, _ in rows]).astype(np.int32),
         np.rint(np.ldexp(row_float.astype(np.float64) / share, bits)).astype(np.int32), row_float,
         np.rint(np.ldexp(base.astype(np.float64), bits)).astype(np.int32), base.astype(np.float32),
     )  # fmt: skip

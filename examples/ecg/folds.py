@@ -8,18 +8,22 @@ Reads `calib.npz`, made by `trine data mitbih -o DIR` (`--data DIR`, default ./m
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from evaluate import table
-from model import BeatNet
+from torch import nn
 from train import Beats, Recipe, load, repeatable, train
 
 from trine.compilers.metrics import Accuracy, score
 
 Logits = npt.NDArray[np.float32]
+Training = Callable[
+    [Beats, npt.NDArray[np.int64], Recipe, int, str], nn.Module
+]  # a network for beats of some rows
 
 # Patients held out together. Each fold holds S and V beats of several patients.
 FOLDS = (
@@ -32,18 +36,18 @@ OFFSETS = tuple(float(offset) for offset in np.arange(-1, 4.25, 0.25))
 
 
 @torch.no_grad()
-def predict(net: BeatNet, beats: Beats, rows: npt.NDArray[np.int64]) -> Logits:
+def predict(net: nn.Module, beats: Beats, rows: npt.NDArray[np.int64]) -> Logits:
     """Logits [rows, 5]."""
     parts = [net(beats.beat[part], beats.rr[part]) for part in np.array_split(rows, len(rows) // 2048 + 1)]
     return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
-def cross_validate(beats: Beats, recipe: Recipe, seed: int) -> Logits:
+def cross_validate(beats: Beats, recipe: Recipe, seed: int, training: Training = train) -> Logits:
     """Logits [n, 5] of every DS1 beat from a network that never saw its patient, without the offset."""
     logits = np.zeros((len(beats.y), len(beats.classes)), np.float32)
     for k, held_out in enumerate(FOLDS):
         outside = np.isin(beats.patient, held_out)
-        net = train(beats, np.flatnonzero(~outside), recipe, seed + k, f"fold {k + 1} of {len(FOLDS)}")
+        net = training(beats, np.flatnonzero(~outside), recipe, seed + k, f"fold {k + 1} of {len(FOLDS)}")
         logits[outside] = predict(net, beats, np.flatnonzero(outside))
     return logits
 
@@ -80,13 +84,18 @@ def main() -> None:
     beats, recipe = load(given.data), Recipe()
     # Folds train with consecutive seeds, so trainings of different --seeds must not share one.
     every = [cross_validate(beats, recipe, len(FOLDS) * seed) for seed in given.seeds]
+    report(beats, every, recipe)
+
+
+def report(beats: Beats, every: list[Logits], recipe: Recipe) -> None:
+    """Print the scores of cross-validations: at every offset, and in full at the recipe's."""
     for offset in OFFSETS:
         mean, accuracy = standing([judge(beats, logits, offset) for logits in every])
         print(f"offset {offset:+.2f}  mean F1 of N, S, V {mean:.3f}  accuracy {accuracy:.4f}")
     print(f"best offset {best_offset(beats, every):+.2f}, the recipe has {recipe.normal_offset:+.2f}")
-    for seed, logits in zip(given.seeds, every):
+    for number, logits in enumerate(every):
         result = judge(beats, logits, recipe.normal_offset, draws=1000)
-        print(f"\nseed {seed}: mean F1 of N, S, V {merit(result):.4f}\n{table(result)}")
+        print(f"\ncross-validation {number}: mean F1 of N, S, V {merit(result):.4f}\n{table(result)}")
 
 
 if __name__ == "__main__":

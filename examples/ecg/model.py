@@ -1,11 +1,8 @@
-"""The heartbeat network, and how it is written as ONNX. Used by `train.py` and `folds.py`."""
+"""The heartbeat network, and the form of it that runs. Used by `train.py` and `folds.py`."""
 
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +15,18 @@ class HighPass(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         kernel = self.weight - self.weight.mean(dim=2, keepdim=True)
         return functional.conv1d(x, kernel, self.bias, self.stride, self.padding)
+
+
+def summed_to_zero(conv: nn.Conv1d) -> nn.Conv1d:
+    """The plain convolution that a `HighPass` is."""
+    plain = nn.Conv1d(
+        conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
+    )
+    assert plain.bias is not None
+    assert conv.bias is not None
+    plain.weight.data = conv.weight.data - conv.weight.data.mean(dim=2, keepdim=True)
+    plain.bias.data = conv.bias.data
+    return plain
 
 
 def block(conv: nn.Conv1d) -> nn.Sequential:
@@ -78,36 +87,3 @@ def deployable(net: BeatNet, normal_offset: float) -> nn.Module:
     assert isinstance(last, nn.Linear)
     last.bias.data[0] += normal_offset
     return folded.eval()
-
-
-def export(net: BeatNet, path: Path, classes: tuple[str, ...], normal_offset: float = 0.0) -> None:
-    """Write the folded network as ONNX, weights inside, names `beat`, `rr` and `logits`, any batch size."""
-    import onnx
-
-    # The exporter speaks of packages that are not needed here.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    batch = {0: torch.export.Dim("batch")}
-    with warnings.catch_warnings():
-        # The exporter warns of its own use of older torch functions.
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            deployable(net, normal_offset),
-            (torch.zeros(2, 2, 128), torch.zeros(2, 8)),
-            input_names=["beat", "rr"],
-            output_names=["logits"],
-            dynamic_shapes={"beat": batch, "rr": batch},
-            opset_version=18,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    # The exporter's notes hold paths of this machine and change from run to run.
-    for node in model.graph.node:
-        del node.metadata_props[:]
-    del model.graph.metadata_props[:], model.metadata_props[:]
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        del value.metadata_props[:]
-    model.doc_string = "AAMI heartbeat classifier trained on MIT-BIH DS1; classes " + " ".join(classes)
-    onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))

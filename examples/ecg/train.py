@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from model import BeatNet, export
-from torch import Tensor
+from exporting import export_beats
+from model import BeatNet, deployable
+from torch import Tensor, nn
 from torch.nn import functional
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -118,24 +123,42 @@ class Sampler:
         return rows, shapes
 
 
-def train(beats: Beats, chosen: npt.NDArray[np.int64], recipe: Recipe, seed: int, title: str) -> BeatNet:
-    """The running average of the weights of one training on the chosen beats."""
-    torch.manual_seed(seed)
-    chance = torch.Generator().manual_seed(seed)
-    sampler = Sampler(beats, chosen, recipe, seed)
-    net, average = BeatNet(recipe.dropout, recipe.hidden_shape), BeatNet()
+class Batches:
+    """Augmented batches of the chosen beats, the same for a seed."""
+
+    def __init__(self, beats: Beats, chosen: npt.NDArray[np.int64], recipe: Recipe, seed: int) -> None:
+        self.beats, self.recipe = beats, recipe
+        self.chance = torch.Generator().manual_seed(seed)
+        self.sampler = Sampler(beats, chosen, recipe, seed)
+
+    def draw(self, borrow: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """`beat`, `rr` and classes; borrow: S beats may have the shape of an N beat."""
+        rows, shapes = self.sampler.draw()
+        shown = shapes if borrow else rows
+        beat, rr = augment(self.beats.beat[shown], self.beats.rr[rows], self.recipe, self.chance)
+        return beat, rr, torch.from_numpy(self.beats.y[rows])
+
+
+def averaged(
+    net: Net,
+    average: Net,
+    loss_of: Callable[[], Tensor],
+    recipe: Recipe,
+    title: str,
+    clip: float | None = None,
+) -> Net:
+    """The running average of the weights of one training. loss_of: of a new batch; clip: of the gradient's norm."""
     average.load_state_dict(net.state_dict())
     optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.rate, total_steps=recipe.steps, pct_start=0.15
     )
     for step in range(recipe.steps):
-        rows, shapes = sampler.draw()
-        beat, rr = augment(beats.beat[shapes], beats.rr[rows], recipe, chance)
-        wanted = torch.from_numpy(beats.y[rows])
-        loss = functional.cross_entropy(net(beat, rr), wanted, label_smoothing=recipe.smoothing)
+        loss = loss_of()
         optimiser.zero_grad()
         loss.backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(net.parameters(), clip)
         optimiser.step()
         schedule.step()
         follow(average, net, min(recipe.averaging, (step + 1) / (step + 10)))
@@ -145,12 +168,25 @@ def train(beats: Beats, chosen: npt.NDArray[np.int64], recipe: Recipe, seed: int
 
 
 @torch.no_grad()
-def follow(average: BeatNet, net: BeatNet, keep: float) -> None:
+def follow(average: nn.Module, net: nn.Module, keep: float) -> None:
     for mean, now in zip(average.state_dict().values(), net.state_dict().values()):
         if mean.dtype.is_floating_point:
             mean.lerp_(now, 1 - keep)
         else:
             mean.copy_(now)
+
+
+def train(beats: Beats, chosen: npt.NDArray[np.int64], recipe: Recipe, seed: int, title: str) -> BeatNet:
+    """One training on the chosen beats."""
+    torch.manual_seed(seed)
+    batches = Batches(beats, chosen, recipe, seed)
+    net = BeatNet(recipe.dropout, recipe.hidden_shape)
+
+    def loss() -> Tensor:
+        beat, rr, wanted = batches.draw()
+        return functional.cross_entropy(net(beat, rr), wanted, label_smoothing=recipe.smoothing)
+
+    return averaged(net, BeatNet(), loss, recipe, title)
 
 
 def main() -> None:
@@ -164,7 +200,8 @@ def main() -> None:
     repeatable()
     beats, recipe = load(given.data), Recipe()
     net = train(beats, np.arange(len(beats.y)), recipe, given.seed, "all of DS1")
-    export(net, given.output, beats.classes, recipe.normal_offset)
+    about = "AAMI heartbeat classifier trained on MIT-BIH DS1; classes " + " ".join(beats.classes)
+    export_beats(deployable(net, recipe.normal_offset), given.output, about)
     print(given.output)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,8 +23,8 @@ from torch.nn import functional
 sys.path.append(str(Path(__file__).parents[1] / "ecg"))
 
 from exporting import export_beats
-from model import HighPass
-from train import Beats, Recipe, Sampler, augment, follow, load, repeatable
+from model import HighPass, summed_to_zero
+from train import Batches, Beats, Recipe, averaged, load, repeatable
 
 STEPS = 1200
 EXPERTS, CHOSEN, HIDDEN, WIDTH = 8, 2, 96, 32
@@ -136,42 +137,23 @@ class ExpertBeatNet(nn.Module):
         return decided
 
 
-def train(beats: Beats, routing: str, recipe: Recipe, steps: int, seed: int) -> ExpertBeatNet:
-    """The running average of the weights of one training on all of DS1."""
+def train(beats: Beats, routing: str, recipe: Recipe, seed: int) -> ExpertBeatNet:
+    """One training on all of DS1."""
     torch.manual_seed(seed)
-    chance = torch.Generator().manual_seed(seed)
-    sampler = Sampler(beats, torch.arange(len(beats.y)).numpy(), recipe, seed)
+    batches = Batches(beats, torch.arange(len(beats.y)).numpy(), recipe, seed)
     net = ExpertBeatNet(routing, dropout=recipe.dropout, hidden_shape=recipe.hidden_shape)
-    average = ExpertBeatNet(routing)
-    average.load_state_dict(net.state_dict())
-    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=steps, pct_start=0.15)
-    for step in range(steps):
-        rows, shapes = sampler.draw()
-        beat, rr = augment(beats.beat[shapes], beats.rr[rows], recipe, chance)
-        wanted = torch.from_numpy(beats.y[rows])
-        loss = functional.cross_entropy(net(beat, rr), wanted, label_smoothing=recipe.smoothing)
-        loss = loss + 0.01 * torch.as_tensor(net.experts.balance)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        follow(average, net, min(recipe.averaging, (step + 1) / (step + 10)))
-        if (step + 1) % 100 == 0:
-            print(f"{routing}: step {step + 1} of {steps}, loss {loss.item():.3f}", file=sys.stderr)
-    return average.eval()
+
+    def loss() -> Tensor:
+        beat, rr, wanted = batches.draw()
+        entropy = functional.cross_entropy(net(beat, rr), wanted, label_smoothing=recipe.smoothing)
+        return entropy + 0.01 * torch.as_tensor(net.experts.balance)
+
+    return averaged(net, ExpertBeatNet(routing), loss, recipe, routing, clip=1.0)
 
 
 def deployable(net: ExpertBeatNet, normal_offset: float) -> ExpertBeatNet:
     """The network as it runs: zero-sum kernels written out, the offset in the last bias of N."""
-    kernel = net.steps.weight.data
-    plain = nn.Conv1d(2, 16, 15, stride=4, padding=7)
-    assert plain.bias is not None
-    assert net.steps.bias is not None
-    plain.weight.data = kernel - kernel.mean(dim=2, keepdim=True)
-    plain.bias.data = net.steps.bias.data
-    net.steps = plain
+    net.steps = summed_to_zero(net.steps)
     net.decide.bias.data[0] += normal_offset
     return net.eval()
 
@@ -187,8 +169,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     given = parser.parse_args()
     repeatable()
-    beats, recipe = load(given.data), Recipe()
-    net = train(beats, given.routing, recipe, given.steps, given.seed)
+    beats, recipe = load(given.data), replace(Recipe(), steps=given.steps)
+    net = train(beats, given.routing, recipe, given.seed)
     path = given.output or Path(__file__).parent / f"{given.routing}.onnx"
     deployed = deployable(net, recipe.normal_offset)
     about = f"AAMI heartbeat experts ({deployed.routing}) trained on MIT-BIH DS1; classes " + " ".join(

@@ -16,7 +16,10 @@ The network knows x = (a, c)/SCALE and the patient u = (ln ka, ln CL/V, both fro
 layer, tanh, a dense layer. Input `patient` [batch, 3] = (a(0)/SCALE, u). A Loop of the file holds the integrator:
   rk4.onnx       24 steps of half an hour (classical Runge-Kutta); output `curve` [24, batch, 1], c/SCALE
   adaptive.onnx  at most TRIES steps of Bogacki-Shampine 3(2) (Appl. Math. Lett. 2:321, 1989), step size from the
-                 embedded error; a step is taken, tried again smaller, or frozen at the end, by Where.
+                 embedded error; a step is taken, tried again smaller, or frozen at the end, by Where. No step is
+                 longer than LONGEST: near the method's limit of stability, 2.5 / ka = 1.15 h, the step size would swing
+                 for ever and the last bit of a sum decide it, so that no two computers agreed (4e-3 of the greatest
+                 level apart; now 1e-6).
                  Outputs `level` [batch, 1] = c(12 h)/SCALE and `time` [batch, 1], hours that were reached
 """
 
@@ -39,7 +42,8 @@ CLEARANCE = (0.0165, 0.115)  # l/h/kg
 DOSE = (1.62, 10.42)  # mg/kg
 SCALE = 20.0  # mg/l
 HOURS, STEPS = 12.0, 24
-TRIES, TOLERANCE, FIRST = 20, 5e-3, 0.5  # error of a step allowed, in units of SCALE; first step in hours
+TRIES, TOLERANCE = 20, 5e-3  # error of a step allowed, in units of SCALE
+FIRST, LONGEST = 0.5, 1.0  # steps in hours
 HIDDEN = 32
 SLOPES = 6000  # batches of the first part of the training
 
@@ -226,7 +230,8 @@ def adaptive(weights: list[NDArray[np.float32]]) -> Any:
     factor = times(op("Pow", relative, body.constant(-1 / 3)), 0.9)
     factor = op("Min", op("Max", factor, body.constant(0.2)), body.constant(2.0))
     # The last step was cut to what was left: there the size stays as it is.
-    op("Where", op("Greater", left, body.constant(1e-4)), op("Mul", h, factor), "h", to="h_next")
+    longer = op("Min", op("Mul", h, factor), body.constant(LONGEST))
+    op("Where", op("Greater", left, body.constant(1e-4)), longer, "h", to="h_next")
     return looped(body, TRIES, {"x": 2, "t": 1, "h": 1}, {})
 
 

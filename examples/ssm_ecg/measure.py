@@ -25,17 +25,17 @@ LENGTHS = (1_000, 100_000)
 CORE = "cortex-m4f"
 
 
-def counts(made: StreamProgram, hops: np.ndarray, places: list[int]) -> np.ndarray:
-    """Exact instructions of the steps at some places of a signal [hops, ...]."""
-    sources, (name,) = emit_stream(made, CORE), made.program.inputs
-    found, at = [], 0
+def counts(made: StreamProgram, hops: dict[str, np.ndarray], places: list[int]) -> np.ndarray:
+    """Exact instructions of the steps at some places of a signal {input: [hops, ...]}."""
+    sources, found, at = emit_stream(made, CORE), [], 0
     with HostStream(made, sources) as host, CoreStream(made, sources, emulator_for(CORE)) as core:
         state = host.fresh()
         for place in places:
             if place > at:
-                host.run(state, {name: hops[at:place]})
+                host.run(state, {name: x[at:place] for name, x in hops.items()})
             at = place
-            found.append(core.profile(state[None].copy(), {name: hops[at : at + 1]}).instructions)
+            now = {name: x[at : at + 1] for name, x in hops.items()}
+            found.append(core.profile(state[None].copy(), now).instructions)
     return np.array(found)
 
 
@@ -48,10 +48,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=125, help="steps that are counted, of each length")
     given = parser.parse_args()
     program = load_program(open_deployment(given.deployment).artifact("integer_program"))
-    made, (name,) = stream(program), program.inputs
+    made = stream(program)
     with np.load(given.signal, allow_pickle=False) as file:
-        signal = np.concatenate(list(file["signal"]), axis=-1)[..., : max(LENGTHS)]
-    hops = hops_of(made, {name: program.tensors[name].quantize(signal)})[name]
+        joined = {
+            name: np.concatenate(list(file[name]), axis=-1)[..., : max(LENGTHS)] for name in program.inputs
+        }
+    hops = hops_of(made, {name: program.tensors[name].quantize(signal) for name, signal in joined.items()})
     for length in LENGTHS:
         last = length // made.hop
         places = np.unique(np.linspace(0, last - 1, given.steps).astype(int)).tolist()

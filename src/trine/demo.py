@@ -13,8 +13,9 @@ from trine.compilers.deployment import open_deployment
 from trine.compilers.target import Job, Progress
 from trine.devices import EdgeDevice, load_device
 from trine.devices.errors import InputError
+from trine.edge.passes import EdgeOptions
 from trine.edge.simulate import simulate
-from trine.edge.target import TARGET, EdgeOptions
+from trine.edge.target import TARGET
 from trine.presenting import quantity, spread
 
 DEVICES = ("stm32l4r5", "nrf52840", "rp2040", "raspberry_pi_zero_2w")

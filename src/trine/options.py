@@ -46,6 +46,7 @@ class Precision(StrEnum):
     """What a network computes in."""
 
     int8 = "int8"
+    int8x16 = "int8x16"
     int4 = "int4"
     int2 = "int2"
     mixed = "mixed"
@@ -140,6 +141,7 @@ class Option:
 EVERY = "compile simulate verify"
 RUNS = "compile simulate"
 EDGE, NEURO, QUANTUM = (Kind.edge,), (Kind.neuromorphic,), (Kind.quantum,)
+TRAINED = (*EDGE, *NEURO)
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,8 @@ class Choices:
         Precision | None,
         Option(
             "compile",
-            "what the network computes in (int8): int4 and int2 are widths of weights, mixed chooses them by layer "
-            "(usual where something is limited).",
+            "what the network computes in (int8): int8x16 has activations of 16 bits, int4 and int2 are widths of "
+            "weights, mixed chooses by layer (usual where something is limited).",
             EDGE,
         ),
     ] = None
@@ -207,10 +209,17 @@ class Choices:
         Option("compile", "let connections of a .nir file's cycles take a step.", NEURO, flag=True),
     ] = None
     fine_tune: Annotated[
-        Path | None, Option("compile", "train through the spikes on these labelled examples, .npz.", NEURO)
+        Path | None,
+        Option(
+            "compile",
+            "train on, with the target's rounding or spikes in the loop, on these examples, .npz.",
+            TRAINED,
+        ),
     ] = None
-    epochs: Annotated[int | None, Option("compile", "passes of --fine-tune over its examples.", NEURO)] = None
-    learning_rate: Annotated[float | None, Option("compile", "step of --fine-tune.", NEURO)] = None
+    epochs: Annotated[int | None, Option("compile", "passes of --fine-tune over its examples.", TRAINED)] = (
+        None
+    )
+    learning_rate: Annotated[float | None, Option("compile", "step of --fine-tune.", TRAINED)] = None
     checkpoint: Annotated[
         Path | None,
         Option("compile", "folder where --fine-tune keeps its state, and goes on from.", NEURO),
@@ -220,7 +229,6 @@ class Choices:
         Option(
             "compile simulate",
             "seed of fine-tuning and placement, or of samples (0).",
-            NEURO + QUANTUM,
             least=0,
         ),
     ] = None
@@ -286,6 +294,16 @@ class Choices:
         ),
     ] = None
     battery: Annotated[str, Option(RUNS, "Battery of the catalogue, for battery life.")] = "cr2032"
+    patches: Annotated[
+        str | None,
+        Option(
+            "compile", "run the first layers in this many patches; auto (usual) where it has to; off.", EDGE
+        ),
+    ] = None
+    banks: Annotated[
+        bool | None,
+        Option("compile", "plan the arena over the device's two banks of RAM.", EDGE, flag=True),
+    ] = None
     stream: Annotated[
         bool | None,
         Option("compile", "a step function for each new hop of samples, with its state.", EDGE, flag=True),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from trine.compilers.deployment import Deployment
     from trine.compilers.target import Progress, Target
     from trine.edge.budget.limits import Limits
+    from trine.edge.patches.choose import Wanted
+    from trine.edge.qat import FineTuning
 
 
 def served(name: str) -> Device:
@@ -69,9 +71,11 @@ def route(device: Device, choices: Choices, streamed: bool = False) -> tuple[Tar
 
 def edge_route(choices: Choices, duty: Duty, streamed: bool) -> tuple[Target, Any]:
     """The edge target, whole runs or a stream, and its options. Raises InputError for --hop without --stream."""
-    from trine.edge.target import PARITY_EXAMPLES, EdgeOptions, EdgeTarget
+    from trine.edge.passes import PARITY_EXAMPLES, EdgeOptions
+    from trine.edge.target import EdgeTarget
 
     given = choices.given("precision", "requantize", "activation_type", "compiler", "implant")
+    given |= {"fine_tune": fine_tuning_of(choices)}
     limits = limits_of(choices)
     given |= {"limits": limits, **({"precision": "mixed"} if limits.any and not choices.precision else {})}
     given |= {
@@ -83,12 +87,42 @@ def edge_route(choices: Choices, duty: Duty, streamed: bool) -> tuple[Target, An
         from trine.edge.streaming.costing import StreamOptions
         from trine.edge.streaming.target import StreamTarget
 
+        if whole := choices.given("patches", "banks"):
+            raise InputError(
+                f"{', '.join(map(spelled, whole))}: for whole runs; leave out either that or --stream"
+            )
         options = StreamOptions(**given, hop=choices.hop, rate_hz=choices.rate)
         return StreamTarget(options.precision), options
     if choices.hop is not None:
         raise InputError("--hop: how many new samples a step takes; only with --stream")
-    plain = EdgeOptions(**given)
+    plain = EdgeOptions(**given, patches=patches_of(choices.patches), banks=bool(choices.banks))
     return EdgeTarget(plain.precision), plain
+
+
+def fine_tuning_of(choices: Choices) -> FineTuning | None:
+    """--fine-tune for an edge device. Raises InputError for its options without it or out of range."""
+    training = choices.given("epochs", "learning_rate", "seed")
+    if choices.fine_tune is None:
+        if training:
+            raise InputError(f"{', '.join(map(spelled, training))}: only with --fine-tune TRAIN.npz")
+        return None
+    from trine.edge.qat import FineTuning, Tuning
+
+    renamed = {"rate" if name == "learning_rate" else name: value for name, value in training.items()}
+    found = FineTuning(choices.fine_tune, Tuning(**renamed))
+    found.check()
+    return found
+
+
+def patches_of(text: str | None) -> Wanted:
+    """--patches as a number, "auto" or "off". Raises InputError."""
+    if text is None or text == "auto":
+        return "auto"
+    if text == "off":
+        return "off"
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise InputError(f"--patches {text}: give a number of patches, auto or off")
+    return int(text)
 
 
 def limits_of(choices: Choices) -> Limits:

@@ -93,7 +93,7 @@ SHEET = ', source = "sheet" }'
 CLASS = ', class = "datasheet"'
 # What to replace, by what, and the line of the refusal.
 MISTAKES = {
-    "misspelt key": ("ram = {", "rma = {", "memory.rma: unknown key; did you mean ram?"),
+    "misspelt key": ("ram = {", "rma = {", "memory.rma: unknown key; did you mean ram or sram?"),
     "misspelt table": ("[power]", "[powr]", "powr: unknown key; did you mean power"),
     "misspelt key of a figure": ("low = 1.8", "lo = 1.8", "power.supply.lo: unknown key; did you mean low"),
     "no source": (f"{SHEET}\n\n[sleep]", " }\n\n[sleep]", "power.supply.source: missing"),

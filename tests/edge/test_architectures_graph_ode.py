@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from cli_runner import run
+from onnx import numpy_helper
 
 from trine.compilers.examples import Examples
 from trine.compilers.graph import Array, Graph
 from trine.compilers.onnx_reader import read_onnx
 from trine.edge.c.emit import emit_c
+from trine.edge.emulate import missing
 from trine.edge.float32 import float_program
 from trine.edge.parity import draw, entry_of, in_onnxruntime, on_host
 from trine.edge.program import IntegerProgram
@@ -121,4 +126,43 @@ def test_bounded_adaptive_steps_arrive(kinetics: dict[str, Any], tmp_path: Path)
     found = closest("adaptive", feed, tmp_path)
     np.testing.assert_allclose(found["time"], 12.0, atol=1e-3)
     fixed = read_onnx(EXAMPLES / "neural_ode" / "rk4.onnx").run(feed)["curve"][:, -1]
-    assert float(np.abs(found["level"] - fixed).max()) < 3 * kinetics["TOLERANCE"]
+    assert float(np.abs(found["level"] - fixed).max()) < 0.2 * kinetics["TOLERANCE"]
+
+
+def test_the_last_bit_of_a_sum_decides_no_step(kinetics: dict[str, Any]) -> None:
+    """NumPy and onnxruntime round apart; over 2,048 patients no level moves by 1e-5 of the greatest."""
+    path = EXAMPLES / "neural_ode" / "adaptive.onnx"
+    feed = {"patient": kinetics["examples"](2048, 1)["patient"]}
+    level = read_onnx(path).run(feed)["level"]
+    theirs = onnxruntime.InferenceSession(str(path)).run(["level"], feed)[0]
+    assert np.abs(level - theirs).max() < 1e-5 * np.abs(level).max()
+
+
+def test_the_files_are_what_the_script_writes(kinetics: dict[str, Any]) -> None:
+    """From the weights in rk4.onnx, byte for byte; training them again takes a minute and is left out here."""
+    path = EXAMPLES / "neural_ode" / "rk4.onnx"
+    loop = next(node for node in onnx.load(path).graph.node if node.op_type == "Loop")
+    body = next(a.g for a in loop.attribute if a.name == "body")
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in body.initializer}
+    weights = [held[f"step.c{i}"] for i in range(4)]
+    for name in ("rk4", "adaptive"):
+        made = kinetics[name](weights).SerializeToString(deterministic=True)
+        assert made == (EXAMPLES / "neural_ode" / f"{name}.onnx").read_bytes()
+
+
+@pytest.mark.skipif(bool(missing("cortex-m4f", "zig")), reason="needs zig and unicorn")
+def test_adaptive_steps_are_compiled_and_verified(kinetics: dict[str, Any], tmp_path: Path) -> None:
+    """`trine compile --precision float32` for a core with a floating-point unit, with its emulation, and `verify`."""
+    made = kinetics["examples"](8, 1)
+    np.savez(tmp_path / "calib.npz", patient=made["patient"])
+    words = ("--device", "nrf52840", "--precision", "float32", "--data", tmp_path / "calib.npz", "--json")
+    model, out = EXAMPLES / "neural_ode" / "adaptive.onnx", tmp_path / "out"
+    answer = run("compile", model, *words, "-o", out)
+    assert answer.code == 0, answer.err
+    record = json.loads((out / "deployment.json").read_text())
+    assert len(record["parity"]) == 4
+    assert all(parity["differing"] == 0 for parity in record["parity"])
+    cost = {one["name"]: one["value"] for one in record["cost"]}
+    assert 100_000 < cost["instructions"] < 500_000
+    assert cost["ram_bytes"] < 1024
+    assert run("verify", out).code == 0

@@ -22,7 +22,8 @@ from trine.edge.budget.measure import measure
 from trine.edge.budget.record import record_of
 from trine.edge.budget.search import Search
 from trine.edge.budget.solve import OBJECTIVES, front, solve
-from trine.edge.budget.space import Alternative, Space, bits_chosen, lowered
+from trine.edge.budget.space import Alternative, Space, widths_chosen
+from trine.edge.budget.survey import lowered
 from trine.edge.budget.ways import Whole
 from trine.edge.lowbit import bits_of
 from trine.edge.running import emulation_missing
@@ -77,7 +78,7 @@ def drawn_space(seed: int, layers: int = 4) -> Space:
         tuple(
             Alternative(
                 f"l{i}", form, int(rng.integers(0, 20)), int(rng.integers(50, 60)), float(rng.integers(0, 9)),
-                float(rng.integers(0, 30)), {"weight": f"w{i}", "weight_bits": bits},
+                float(rng.integers(0, 30)), f"w{i}", bits,
             )
             for form, bits in (("int8", 8), ("int4", 4), ("int2", 2))[: rng.integers(1, 4)]
         )
@@ -201,14 +202,14 @@ def test_the_choice_fits_and_is_what_was_compiled(wanted: Search, device: EdgeDe
     assert point.measured.flash_bytes <= 0.6 * whole.flash_bytes
     assert "least noise" in why
     widths = {s.name: bits_of(s) for s in point.quantized.program.steps if "weight" in s.constants}
-    assert widths == {a.layer: a.settings["weight_bits"] for a in point.choice}
+    assert widths == {a.layer: a.weight_bits for a in point.choice}
     assert measure(point.quantized.program, device, "zig") == point.measured
     assert described(point.quantized.program).startswith("; weights: ")
 
 
 def test_a_limit_that_8_bits_meet_leaves_8_bits(wanted: Search) -> None:
     point, _ = with_limits(wanted, Limits(flash_bytes=1 << 20, ram_bytes=1 << 17)).within()
-    assert set(bits_chosen(point.choice).values()) == {8}
+    assert set(widths_chosen(point.choice).weights.values()) == {8}
 
 
 def test_what_binds_is_named_with_its_least(wanted: Search) -> None:
@@ -255,7 +256,7 @@ def test_the_record_says_everything(wanted: Search) -> None:
     point, why = made.within()
     record = record_of(made.spaces, made.limits, point.way, point.choice, point.as_json(), why)
     assert record["limits"] == {"flash_bytes": 1 << 20}
-    assert [layer["chosen"] for layer in record["layers"]] == ["int8"] * 3
+    assert [layer["chosen"] for layer in record["layers"]] == ["8"] * 3
     assert sum(p["chosen"] for p in record["front"]) == 1
     assert record["chosen"]["how"] == "measured"
     assert record["combinations"] == 27
@@ -271,6 +272,6 @@ def test_the_smaller_of_two_limits_counts() -> None:
 
 def test_sizes_do_not_depend_on_rounding(wanted: Search, device: EdgeDevice) -> None:
     choice = tuple(layer[-1] for layer in wanted.space().layers)
-    plain = measure(lowered(wanted.graph, wanted.ranges, bits_chosen(choice)), device, "zig")
+    plain = measure(lowered(wanted.graph, wanted.ranges, widths_chosen(choice)), device, "zig")
     real = wanted.realise(Whole(), choice).measured
     assert abs(plain.flash_bytes - real.flash_bytes) <= 128

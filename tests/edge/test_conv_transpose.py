@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from law_samples import ran_in_c
+from kernel_laws import ran_in_c
 
 from trine.compilers.graph import Array, Graph, Node, Tensor
 from trine.compilers.onnx_writer import write_onnx

@@ -19,8 +19,8 @@ from trine.edge.memory.sharing import Rectangle
 Network = tuple[list[Operation], list[Buffer]]
 
 
-def random_network(seed: int, length: int, simple: bool = False) -> Network:
-    """A random graph of convolutions, elementwise operations, concatenations and reshapes."""
+def random_network(seed: int, length: int, simple: bool = False, views: bool = False) -> Network:
+    """A random graph of convolutions, elementwise operations, concatenations and reshapes; views: of rows too."""
     rng = random.Random(seed)
     size = {"in": rng.randint(1, 2000)}
     buffers = [Buffer("in", size["in"], external=rng.random() < 0.5)]
@@ -29,7 +29,7 @@ def random_network(seed: int, length: int, simple: bool = False) -> Network:
         recent = list(size)[-6:]
         x, kind = (
             rng.choice(recent),
-            rng.choice(("conv", "conv", "conv", "unary", "add", "concat", "reshape")),
+            rng.choice(("conv", "conv", "conv", "unary", "add", "concat", "reshape", *(["rows"] * views))),
         )
         name, output = f"op{i}", f"b{i}"
         if kind == "conv" or (simple and kind in ("concat", "reshape")):
@@ -46,6 +46,10 @@ def random_network(seed: int, length: int, simple: bool = False) -> Network:
             operations.append(
                 Operation(name, reads, (output,), parts=tuple(zip(chosen, starts, strict=True)))
             )
+        elif kind == "rows":
+            at = rng.randrange(0, size[x], 16)
+            bytes_ = rng.randint(1, size[x] - at)
+            operations.append(Operation(name, (x,), (output,), alias=x, alias_at=at))
         else:
             bytes_ = size[x]
             same = [n for n in size if size[n] == bytes_] if kind == "add" else [x]
@@ -243,6 +247,25 @@ def test_an_alias_of_an_output_lies_in_the_callers_memory() -> None:
         plan_memory(
             [Operation("flatten", ("x",), ("y",), alias="x")], [replace(b, size_bytes=9) for b in buffers]
         )
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10**6), length=st.integers(2, 12))
+def test_views_lie_in_what_they_are_rows_of(seed: int, length: int) -> None:
+    operations, buffers = random_network(seed, length, views=True)
+    plan = plan_memory(operations, buffers, 16)
+    check(plan, operations, buffers)
+    assert plan.arena_bytes >= plan.lower_bound_bytes
+    for operation in operations:
+        x, y = operation.alias, operation.writes[0]
+        if x is not None and y in plan.offsets:
+            assert plan.offsets[y] == plan.offsets[x] + operation.alias_at
+            moved = replace(plan, offsets={**plan.offsets, y: plan.offsets[y] + 16}, arena_bytes=10**5)
+            if any(y in o.reads for o in operations):
+                with pytest.raises(ValueError, match="damaged"):
+                    check(moved, operations, buffers)
+        elif x is not None:
+            assert plan.external_offsets.get(y, 0) == plan.external_offsets.get(x, 0) + operation.alias_at
 
 
 @settings(max_examples=60, deadline=None)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from law_samples import drawn, ran_in_c
+from kernel_laws import drawn, ran_in_c
 
 from trine.compilers.graph import Array, Graph, Node, Tensor
 from trine.compilers.movement import origins

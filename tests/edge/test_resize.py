@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from law_samples import drawn, ran_in_c
+from kernel_laws import drawn, ran_in_c
 
 from trine.compilers.graph import Graph, Node, Tensor
 from trine.compilers.onnx_writer import write_onnx

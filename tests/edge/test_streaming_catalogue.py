@@ -65,4 +65,6 @@ def test_the_c_of_every_kernel_along_time() -> None:
             assert held.tobytes() == to_bytes(made, state), kernels
             for name in made.program.outputs:
                 assert np.array_equal(found[name], outputs[name][0]), kernels
-    assert waiting <= {"lstm"}  # its cases read the last cell: tests/edge/test_streaming_layers.py
+    # lstm's cases read the last cell: test_streaming_layers.py; stated scales: test_arrives_quantised.py; a rescaling
+    # stands only where widths differ: test_int16.py.
+    assert waiting <= {"lstm", "mean_stated", "rescale", "softmax_stated"}

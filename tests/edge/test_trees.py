@@ -3,6 +3,7 @@ C of every form equals the definition bit for bit."""
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
 from dataclasses import replace
@@ -118,22 +119,47 @@ def same_bits(found: dict[str, Array], wanted: dict[str, Array]) -> bool:
     )
 
 
+def alone(program: IntegerProgram) -> IntegerProgram:
+    """The label and not the scores."""
+    (step,) = program.steps
+    step = replace(step, output="label", also=(), attributes={**step.attributes, "puts": (0,)})
+    tensors = {name: tensor for name, tensor in program.tensors.items() if name != "scores"}
+    return replace(program, steps=(step,), tensors=tensors, outputs=("label",), name=f"{program.name}_alone")
+
+
 def test_c_of_every_form_equals_the_definition(tmp_path: Path) -> None:
-    """34 random ensembles x 3 forms x 100 inputs, under address and undefined-behaviour sanitizers."""
-    jobs = []
+    """34 random ensembles x 3 forms x 100 inputs, under address and undefined-behaviour sanitizers.
+
+    Printed for a core that adds and compares floats and for one that does not, with scores and the label alone.
+    """
+    jobs, printed = [], Counter[str]()
     for seed in range(34):
         op, attributes, features = ensemble(1000 + seed)
+        if seed % 3 == 0:  # features far from each other
+            features, far = features * 40, attributes["nodes_featureids"]
+            attributes["nodes_featureids"] = [feature * 40 for feature in far]
         made = built(op, attributes, features)
         x = inputs(seed, 100, features, made.value)
         for form in FORMS:
             program = program_of(made, form, f"t{seed}_{form}")
-            jobs.append(Job(program, emit_c(program, "cortex-m4f"), {"x": x}))
+            program = alone(program) if made.classes and seed % 4 < 3 else program
+            sources = emit_c(program, ("cortex-m4f", "cortex-m0plus")[seed % 2])
+            jobs.append(Job(program, sources, {"x": x}))
+            printed["float branches"] += "const float *c = x0" in sources.source
+            printed["integer branches"] += "const int32_t *c" in sources.source and form == "branches"
+            printed["far features"] += "*d = c + " in sources.source
+            printed["several tables"] += len(set(re.findall(r"thresholds_\d+", sources.source))) > 1
+            printed["float sums"] += "float sums[" in sources.source
+            printed["rows of several sums"] += "_add_float(sums" in sources.source
+            printed["close decisions"] += "float close[" in sources.source
     wrong = [
         job.program.name
         for job, found in zip(jobs, run_on_host(jobs, tmp_path), strict=True)
         if not same_bits(found, job.program.run(job.inputs))
     ]
     assert wrong == []
+    assert len(printed) == 7
+    assert min(printed.values()) > 0, printed
 
 
 def test_the_onnx_print_of_every_comparison() -> None:
@@ -209,8 +235,8 @@ def test_a_deployment_keeps_class_and_scores_and_verifies(tmp_path: Path) -> Non
     from trine.compilers.deployment import Deployment
     from trine.compilers.target import Job as Request
     from trine.devices import EdgeDevice, load_device
+    from trine.edge.passes import EdgeOptions
     from trine.edge.simulate import simulate, verify
-    from trine.edge.target import EdgeOptions
 
     path = next(path for path in MODELS if path.stem == "xgboost_classes")
     x = np.random.default_rng(0).normal(3, 2, (40, 4)).astype(np.float32)
