@@ -7,12 +7,26 @@ attributes strides, dilations (one a spatial axis), pads (begin..., end...), gro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from trine.compilers.graph import Array, Node, Shape
 from trine.compilers.operators import Case, Operator, SourceNode, Unsupported
+
+LARGEST_PADDED = 1 << 25  # values of one example: a few bytes of a file could ask for more
+
+
+def bounded(shape: Shape, pads: tuple[int, ...]) -> tuple[int, ...]:
+    """The pads (begin..., end...) of an input [channels, *spatial]. Raises Unsupported where it would be too large."""
+    rank = len(pads) // 2
+    padded = [size + pads[i] + pads[rank + i] for i, size in enumerate(shape[1:])]
+    if shape[0] * prod(padded) > LARGEST_PADDED:
+        raise Unsupported(
+            f"pads {pads} make {shape[0] * prod(padded)} values of its input; {LARGEST_PADDED} are supported"
+        )
+    return pads
 
 
 def resolve_pads(
@@ -79,7 +93,7 @@ def read(source: SourceNode) -> Node:
     if x[0] != weight.shape[1] * group or weight.shape[0] % group:
         raise Unsupported(f"{x[0]} channels do not fit weight {weight.shape} with group {group}")
     strides, dilations = (spatial_ints(source, name, rank) for name in ("strides", "dilations"))
-    pads = resolve_pads(source, x[1:], weight.shape[2:], strides, dilations)
+    pads = bounded(x, resolve_pads(source, x[1:], weight.shape[2:], strides, dilations))
     node = Node(
         "Conv", source.name, tuple(name for name in source.inputs if name), source.outputs,
         {"strides": strides, "dilations": dilations, "pads": pads, "group": group},

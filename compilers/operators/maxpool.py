@@ -12,7 +12,14 @@ import numpy as np
 
 from trine.compilers.graph import Array, Node, Shape
 from trine.compilers.operators import Case, Form, Operator, SourceNode, Unsupported
-from trine.compilers.operators.conv import pad_spatial, resolve_pads, spatial_ints, window_count, windows
+from trine.compilers.operators.conv import (
+    bounded,
+    pad_spatial,
+    resolve_pads,
+    spatial_ints,
+    window_count,
+    windows,
+)
 
 
 def read_pool(source: SourceNode) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
@@ -35,7 +42,7 @@ def read_pool(source: SourceNode) -> tuple[dict[str, tuple[int, ...]], tuple[int
         needed = (count - 1) * strides[i] + reach - spatial[i] - pads[i]
         extra[i] = max(needed - ends[i], 0)
         ends[i] = max(needed, 0)
-    full = (*pads[:rank], *ends)
+    full = bounded(source.shape(), (*pads[:rank], *ends))
     return {"kernel_shape": kernel, "strides": strides, "dilations": dilations, "pads": full}, tuple(extra)
 
 

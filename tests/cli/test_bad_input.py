@@ -187,7 +187,7 @@ def test_a_broken_device_file(place: Path) -> None:
 
     text = Path(load_device(DEVICE).path).read_text()
     (place / "mine.toml").write_text(text.replace("[memory]", "[memory]\nramm = 3\n"))
-    compiles(place, "mine.toml", "ramm", "did you mean ram?", device=str(place / "mine.toml"))
+    compiles(place, "mine.toml", "ramm", "did you mean ram", device=str(place / "mine.toml"))
     (place / "mine.toml").write_text("name = [")
     compiles(place, "mine.toml", device=str(place / "mine.toml"))
 

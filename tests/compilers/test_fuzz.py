@@ -113,6 +113,9 @@ FOUND: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
                        helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2])][::-1], X,
                       {"w": np.ones((1, 6, 6), np.float32), "r": np.ones((1, 6, 2), np.float32),
                        "l": np.array([9], np.int32)}), "sequence_lens from 9 to 9 of 4 steps"),
+    "a pool padded to 2^60 values": (
+        lambda: model([helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2**60], auto_pad="SAME_LOWER")], X),
+        "values of its input"),
     "n-grams of any length": (
         lambda: model([helper.make_node(
             "TfIdfVectorizer", ["c"], ["y"], max_gram_length=2**62, min_gram_length=1, max_skip_count=0, mode="TF",
