@@ -112,7 +112,9 @@ def missing_int16(graph: Graph, bits: ActivationBits) -> list[str]:
         # What writes an index or a truth value has the width of what it reads, unless 8 is said of it.
         read = [n for n in node.inputs if n in widths and graph.dtype(n) == "float32"]
         if any(widths[n] == 16 for n in (reals or read)) and not (set(node.outputs) & set(bits) - set(reals)):
-            found.append(f"node {node.name} ({node.op}): no int16 kernel; in int8 it has one")
+            found.append(
+                f"node {node.name} ({node.op}): no int16 kernel; --precision int8 and mixed have one"
+            )
     return found
 
 

@@ -200,9 +200,11 @@ def patch_pass(
     if not isinstance(device, EdgeDevice):
         return program, None
     if runs_onnx(device):
-        if isinstance(options.patches, int):
+        asked = ["--patches"] if isinstance(options.patches, int) else []
+        asked += ["--banks"] if options.banks else []
+        if asked:
             raise InputError(
-                f"--patches {options.patches}: {device.name} runs the ONNX, which runs layer by layer"
+                f"{' and '.join(asked)}: {device.name} runs the ONNX, and onnxruntime has its own memory plan"
             )
         return program, None
     if program.found is not None:

@@ -119,6 +119,14 @@ def test_what_cannot_be_is_said(tmp_path: Path, options: tuple[str, ...], wanted
     assert tree(tmp_path) == before
 
 
+def test_what_onnxruntime_plans_itself_is_refused(tmp_path: Path) -> None:
+    model, data = long_net(tmp_path)
+    words = ("compile", model, "--device", "imx8m_mini", "--data", data, "-o", tmp_path / "out")
+    answer = run(*words, "--patches", "3", "--banks")
+    assert answer.code == 2
+    assert "--patches and --banks: imx8m_mini runs the ONNX" in answer.err
+
+
 def test_two_banks(tmp_path: Path) -> None:
     model, data = long_net(tmp_path)
     words = ("compile", model, "--device", "stm32f746", "--data", data, "-o", tmp_path / "out", "--banks")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from kernel_laws import Law, apart, differing, in_their_axes, reals, stored_inputs
-from law_networks import NETWORKS_OF
+from law_layers import NETWORKS_OF
 from program_samples import Job, catalogue, chain, conv, ranges_of, run_on_host, together
 from quantize_samples import InMemory
 
