@@ -167,7 +167,7 @@ def array_feature_extractor(e: Expansion) -> bool:
               e.node.output[0], axis=-1)  # fmt: skip
         return True
     value = numpy_helper.to_array(stored[data])
-    if value.size == 0 or value.size != value.shape[-1]:
+    if value.ndim == 0 or value.size == 0 or value.size != value.shape[-1]:
         return False
     if value.dtype.kind in "OUS":  # text labels leave as their index
         value = np.arange(value.size, dtype=np.int64)

@@ -136,6 +136,10 @@ class _Lowering:
                 "all its inputs are constants, and its value could not be computed when compiling"
             )
         lowered = operator.read(source)
+        if not any(n in self.tensors for n in lowered.inputs):
+            raise Unsupported(
+                "computes with constants only, and its value could not be computed when compiling"
+            )
         self.constants.update(source.defined)
         self._keep_defined(source)
         for n in (n for n in lowered.inputs if n in self.constants):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trine.compilers.graph import Array, Node
+from trine.compilers.graph import Array, Node, Shape
 from trine.compilers.operators import Case, SourceNode, Spelled, Unsupported, floats
 from trine.compilers.recurrent import (
     ACTIVATIONS,
@@ -33,7 +33,9 @@ def read_recurrent(
     if directions is None:
         raise Unsupported(f"direction {source.attributes['direction']}: it is {', '.join(DIRECTIONS)}")
     layout, batch = source.integer("layout", 0), source.batch_of()
-    place = 1 if layout == 0 else 0
+    if layout not in (0, 1):
+        raise Unsupported(f"layout {layout}: it is 0 or 1")
+    place = 1 - layout
     if batch not in (place, None):
         raise Unsupported(
             f"layout {layout} has the batch on axis {place} of {source.inputs[X]}, and it lies on axis {batch}: "
@@ -44,13 +46,19 @@ def read_recurrent(
     }
     if kinds != {"float32"}:
         raise Unsupported(f"computes in {', '.join(sorted(kinds - {'float32'}))}; float32 is supported")
+    for index, rank in ((X, 3 if batch is None else 2), (W, 3), (R, 3)):
+        if len(source.shape(index)) != rank:
+            raise Unsupported(
+                f"input {index} ({source.inputs[index]}) is {source.shape(index)}; it has 3 axes"
+            )
     hidden = source.integer("hidden_size", source.shape(R)[-1])
     _refuse_shapes(source, gates, hidden, len(directions))
     functions = read_activations(source.attributes, list(defaults), len(directions))
     names = list(source.inputs[X : B + 1]) + [""] * (B + 1 - len(source.inputs))
-    names += [_lengths(source), _initial(source, INITIAL_H, layout)]
+    state = (len(directions), hidden)
+    names += [_lengths(source), _initial(source, INITIAL_H, layout, state)]
     if states == 2:
-        names += [_initial(source, INITIAL_C, layout), _optional(source, P)]
+        names += [_initial(source, INITIAL_C, layout, state), _optional(source, P)]
     count = states + 1
     outputs = [*source.outputs, *[""] * count][:count]
     return Node(
@@ -88,10 +96,13 @@ def _optional(source: SourceNode, index: int) -> str:
 
 def _lengths(source: SourceNode) -> str:
     """sequence_lens in normal form: absent where it is the whole length."""
+    batch = source.shape(X)[1 - source.integer("layout", 0)] if source.batch_of() is None else 1
+    if source.has(LENGTHS) and source.batch_of() is None and source.shape(LENGTHS) != (batch,):
+        raise Unsupported(f"sequence_lens is {source.shape(LENGTHS)}; ({batch},) fits the input")
     if not source.has(LENGTHS) or (source.batch_of() is None and not source.is_constant(LENGTHS)):
         return _optional(source, LENGTHS)
     lengths = source.constant(LENGTHS, "sequence_lens").reshape(-1)
-    time = source.shape(X)[1 if source.batch_of() is None and source.integer("layout", 0) else 0]
+    time = source.shape(X)[source.integer("layout", 0) if source.batch_of() is None else 0]
     if lengths.size and not 0 <= lengths.min() <= lengths.max() <= time:
         raise Unsupported(f"sequence_lens from {lengths.min()} to {lengths.max()} of {time} steps")
     if lengths.size and (lengths == time).all():
@@ -101,25 +112,28 @@ def _lengths(source: SourceNode) -> str:
     return source.define("lengths", lengths.astype(np.int32))
 
 
-def _initial(source: SourceNode, index: int, layout: int) -> str:
-    """An initial state in normal form: [directions, hidden] of one example; absent where it is zero."""
+def _initial(source: SourceNode, index: int, layout: int, shape: Shape) -> str:
+    """An initial state in normal form: `shape`, [directions, hidden], of one example; absent where it is zero."""
     if not source.has(index):
         return ""
-    name = source.inputs[index]
-    if not source.is_constant(index):
-        if source.batch_of() is not None and source.batch_of(name) != 1 - layout:
-            raise Unsupported(
-                f"the initial state {name} has the batch on axis {source.batch_of(name)}, not {1 - layout}"
-            )
-        return name
-    value = source.constant(index, "the initial state")
-    if not value.any():
+    name, given, constant = source.inputs[index], source.shape(index), source.is_constant(index)
+    if constant and not source.constants[name].any():
         return ""
+    batch = source.shape(X)[1 - layout] if source.batch_of() is None else 1
+    whole = (shape[0], batch, shape[1]) if layout == 0 else (batch, *shape)
+    wanted = shape if source.batch_of() is not None and not constant else whole
+    if given != wanted:
+        raise Unsupported(f"the initial state {name} is {given} an example; {wanted} fits the weights")
     if source.batch_of() is None:
         return name
-    if value.ndim != 3 or value.shape[1 - layout] != 1:
-        raise Unsupported(f"the initial state {name} of shape {value.shape} would differ between examples")
-    return source.define(f"initial_{index}", np.ascontiguousarray(floats(value.squeeze(1 - layout))))
+    if constant:
+        state = source.constants[name].squeeze(1 - layout)
+        return source.define(f"initial_{index}", np.ascontiguousarray(floats(state)))
+    if source.batch_of(name) != 1 - layout:
+        raise Unsupported(
+            f"the initial state {name} has the batch on axis {source.batch_of(name)}, not {1 - layout}"
+        )
+    return name
 
 
 def read_activations(

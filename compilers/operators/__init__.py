@@ -72,6 +72,13 @@ class SourceNode:
             raise Unsupported(f"{what} ({name}) is computed at run time; it must be a constant")
         return self.constants[name]
 
+    def scalar(self, index: int, what: str) -> Array:
+        """A constant input of one entry, as an array of no axes; Unsupported where it has more or none."""
+        value = self.constant(index, what)
+        if value.size != 1:
+            raise Unsupported(f"{what} ({self.inputs[index]}) is {value.shape}; it has one value")
+        return value.reshape(())
+
     def has(self, index: int) -> bool:
         """Whether the optional input is there."""
         return index < len(self.inputs) and bool(self.inputs[index])

@@ -17,10 +17,10 @@ from trine.compilers.operators import Case, Form, Operator, SourceNode, Unsuppor
 def _bound(source: SourceNode, index: int, what: str, absent: float) -> float:
     if not source.has(index):
         return absent
-    value = source.constant(index, what)
-    if value.size != 1 or np.isnan(value).any():
-        raise Unsupported(f"{what} must be one number, not {value.tolist()}")
-    return float(value.reshape(()))
+    value = float(source.scalar(index, what))
+    if np.isnan(value):
+        raise Unsupported(f"{what} is not a number")
+    return value
 
 
 def read(source: SourceNode) -> Node:

@@ -11,15 +11,12 @@ import numpy as np
 
 from trine.compilers.elementwise import require, same_shape
 from trine.compilers.graph import Array, Node
-from trine.compilers.operators import Case, Form, Operator, SourceNode, Spelled, Unsupported
+from trine.compilers.operators import Case, Form, Operator, SourceNode, Spelled
 
 
 def read(source: SourceNode) -> Node:
     require(source, "fiu")
-    given = source.constant(1, "the axis")
-    if given.size != 1:
-        raise Unsupported(f"{given.size} axes; one is wanted")
-    axis = source.axis(int(given.reshape(())))
+    axis = source.axis(int(source.scalar(1, "the axis")))
     attributes = {"axis": axis, **{name: source.integer(name, 0) for name in ("exclusive", "reverse")}}
     return Node("CumSum", source.name, source.inputs[:1], source.outputs, attributes)
 

@@ -29,7 +29,7 @@ def read(source: SourceNode) -> Node:
     for i, axis in enumerate(axes):
         pairs[axis % rank] = (given[i], given[len(axes) + i])
     inner = example_values(source, pairs, (0, 0), "pads")
-    value = float(source.constant(2, "the padding value").reshape(())) if source.has(2) else 0.0
+    value = float(source.scalar(2, "the padding value")) if source.has(2) else 0.0
     shape = source.shape()
     least = min((size + sum(pair) for size, pair in zip(shape, inner, strict=True)), default=1)
     if least < 1:

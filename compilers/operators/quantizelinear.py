@@ -27,7 +27,9 @@ def parameters(source: SourceNode, kind: str) -> tuple[str, str, int]:
         raise Unsupported(f"a scale of {scale.dtype}; float32 is supported")
     if zero.dtype.name not in (*STORED, "int32"):
         raise Unsupported(f"integers of {zero.dtype}; supported are {', '.join(STORED)}")
-    if scale.size > 1:
+    if zero.size != scale.size:
+        raise Unsupported(f"{zero.shape} zero points for {scale.shape} scales")
+    if scale.size != 1:
         shape = source.shape()
         axis = source.axis(source.integer("axis", 1))
         if scale.ndim != 1 or scale.size != shape[axis]:

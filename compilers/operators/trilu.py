@@ -24,9 +24,7 @@ def read(source: SourceNode) -> Node:
         raise Unsupported("needs two axes of one example")
     if 0 in source.shape():
         raise Unsupported(f"shape {source.shape()} an example holds nothing")
-    if source.has(1) and source.constant(1, "the diagonal k").size != 1:
-        raise Unsupported("the diagonal k is not one number")
-    k = int(source.constant(1, "the diagonal k").reshape(())) if source.has(1) else 0
+    k = int(source.scalar(1, "the diagonal k")) if source.has(1) else 0
     attributes = {"k": k, "upper": source.integer("upper", 1), "matrix": source.shape()[-2:]}
     return Node("Trilu", source.name, source.inputs[:1], source.outputs, attributes)
 

@@ -15,6 +15,7 @@ from trine.edge.memory.sharing import Cell, Sharing
 
 SEARCH_STATES = 20_000  # sets of operations the exact order search may visit
 BEAM_WIDTH = 64
+BEAM_WORK = 1 << 24  # steps that a beam may take: it is narrower for networks of more than 512 operations
 VARIANTS = 8
 
 
@@ -50,6 +51,7 @@ class _Liveness:
             ):
                 self.after[before].append(i)
         self.born = [0] * len(self.operations)
+        self.scratch = [operation.scratch_bytes for operation in self.operations]
         self.dying: list[list[tuple[int, int]]] = [[] for _ in self.operations]
         for cell in cells:
             if cell.writer is not None:
@@ -69,6 +71,7 @@ class _Liveness:
                         users |= cell.users
                     masks.append(users)
             self.takes.append(masks)
+        self.beam = max(1, min(BEAM_WIDTH, BEAM_WORK // len(self.operations) ** 2)) if self.operations else 1
         self.floor = max((self._least(i, cells, covering) for i in range(len(self.operations))), default=0)
 
     def _least(self, index: int, cells: list[Cell], covering: dict[str, list[int]]) -> int:
@@ -80,16 +83,23 @@ class _Liveness:
     def ready(self, before: tuple[int, ...], index: int, done: int) -> tuple[int, ...]:
         """Operations that may run next, ascending: those of `before` without `index`, and those that it was in the
         way of."""
-        freed = [i for i in self.after[index] if self.needs[i] & done == self.needs[i]]
+        freed = [i for i in self.after[index] if not self.needs[i] & ~done]
         return tuple(sorted([*(i for i in before if i != index), *freed]))
 
     def step(self, done: int, live: int, index: int) -> tuple[int, int]:
         """(bytes live while operation `index` runs, bytes live after it)."""
-        after = done | 1 << index
-        taken = self.born[index] if any(users & ~after == 0 for users in self.takes[index]) else 0
-        during = live + self.born[index] + self.operations[index].scratch_bytes - taken
-        freed = sum(size for users, size in self.dying[index] if users & ~after == 0)
-        return during, live + self.born[index] - freed
+        left = ~(done | 1 << index)
+        born = self.born[index]
+        during = live + born + self.scratch[index]
+        for users in self.takes[index]:
+            if not users & left:
+                during -= born
+                break
+        live += born
+        for users, size in self.dying[index]:
+            if not users & left:
+                live -= size
+        return during, live
 
     def peak(self, order: Sequence[int]) -> int:
         """The most bytes live at once when operations run in `order`."""
@@ -119,7 +129,7 @@ def best_order(sharing: Sharing, states: int) -> Ordering:
     found, complete = _search(liveness, peak, states, None)
     searched = "exact"
     if not complete:
-        found, _ = _search(liveness, peak, states, BEAM_WIDTH)
+        found, _ = _search(liveness, peak, states, liveness.beam)
         searched = "beam"
     order = found or given
     return Ordering(order, liveness.peak(order), searched, complete)
@@ -130,7 +140,7 @@ def variants(sharing: Sharing, ordering: Ordering) -> Iterator[Ordering]:
     liveness = _Liveness(sharing)
     seen = {ordering.order}
     for seed in range(VARIANTS):
-        order, _ = _search(liveness, ordering.peak_bytes + 1, 0, BEAM_WIDTH, random.Random(seed))
+        order, _ = _search(liveness, ordering.peak_bytes + 1, 0, liveness.beam, random.Random(seed))
         if order is not None and order not in seen:
             seen.add(order)
             yield replace(ordering, order=order, peak_bytes=liveness.peak(order))
@@ -143,13 +153,14 @@ def _search(
 
     width: of a beam search; None visits every set, up to `states` of them. shuffle: breaks ties at random.
     """
-    # set of operations run -> (peak so far, bytes live, order so far, operations that may run next)
+    # set of operations run -> (peak so far, bytes live, order so far, what might run next before its last operation)
     first = tuple(i for i, needs in enumerate(liveness.needs) if not needs)
     level: dict[int, State] = {0: (liveness.start, liveness.start, (), first)}
     visited, complete = 1, True
     for _ in range(len(liveness.operations)):
         following: dict[int, State] = {}
-        for done, (peak, live, order, next_) in level.items():
+        for done, (peak, live, order, before) in level.items():
+            next_ = liveness.ready(before, order[-1], done) if order else before
             ready = list(next_)
             if shuffle is not None:
                 shuffle.shuffle(ready)
@@ -159,8 +170,7 @@ def _search(
                 then = done | 1 << index
                 known = following.get(then)
                 if reached < limit and (known is None or reached < known[0]):
-                    free = liveness.ready(next_, index, then) if known is None else known[3]
-                    following[then] = (reached, after, (*order, index), free)
+                    following[then] = (reached, after, (*order, index), next_)
         visited += len(following)
         if width is None and visited > states:
             return None, False

@@ -336,7 +336,7 @@ class Choices:
         ]
         if wrong:
             raise InputError(
-                f"{', '.join(wrong)}: means nothing for {device.name}, a {device.kind} device; leave it out"
+                f"{', '.join(wrong)}: means nothing for {device.name}, whose kind is {device.kind}; leave it out"
             )
 
 

@@ -70,8 +70,8 @@ def test_options(option: tuple[str, ...], place: Path) -> None:
 
 def test_options_of_spikes_mean_nothing_to_an_edge_device(place: Path) -> None:
     before = tree(place)
-    answer = compiles(place, "--scheme", "rate", "--fine-tune", "x.npz", device="stm32l4r5")
-    refused(answer, place, before, "--scheme", "--fine-tune", "means nothing for stm32l4r5")
+    answer = compiles(place, "--scheme", "rate", "--steps", "4", device="stm32l4r5")
+    refused(answer, place, before, "--scheme", "--steps", "means nothing for stm32l4r5")
 
 
 def test_weights_that_are_no_numbers(place: Path) -> None:

@@ -93,9 +93,9 @@ FOUND: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: model([helper.make_node("ReduceMax", ["x"], ["y"], keepdims=helper.make_graph([], "g", [], []))], X),
         "Mismatched attribute type"),
     "CumSum along no axis": (
-        lambda: model([helper.make_node("CumSum", ["x", "c"], ["y"])], X, {"c": np.zeros(0, np.int64)}), "0 axes"),
+        lambda: model([helper.make_node("CumSum", ["x", "c"], ["y"])], X, {"c": np.zeros(0, np.int64)}), "one value"),
     "Trilu with two diagonals": (
-        lambda: model([helper.make_node("Trilu", ["x", "c"], ["y"])], X, {"c": np.array([1, -1])}), "not one number"),
+        lambda: model([helper.make_node("Trilu", ["x", "c"], ["y"])], X, {"c": np.array([1, -1])}), "one value"),
     "Softmax of truth values": (
         lambda: model([helper.make_node("Softmax", ["x"], ["y"])], {"x": (TensorProto.BOOL, ["n", 4])}), "is bool"),
     "an absent operand": (
@@ -113,6 +113,28 @@ FOUND: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
                        helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2])][::-1], X,
                       {"w": np.ones((1, 6, 6), np.float32), "r": np.ones((1, 6, 2), np.float32),
                        "l": np.array([9], np.int32)}), "sequence_lens from 9 to 9 of 4 steps"),
+    "a padding value of two numbers": (
+        lambda: model([helper.make_node("Pad", ["x", "c", "v"], ["y"])], X,
+                      {"c": np.zeros(6, np.int64), "v": np.float32([1, 2])}), "the padding value .* one value"),
+    "more zero points than scales, of an activation": (
+        lambda: model([helper.make_node("QuantizeLinear", ["x", "s", "z"], ["w"]),
+                       helper.make_node("DequantizeLinear", ["w", "s"], ["y"])], X,
+                      {"s": np.float32([1]), "z": np.zeros(3, np.uint8)}), "zero points for"),
+    "recurrent weights without axes": (
+        lambda: model([helper.make_node("RNN", ["t", "w", "r"], ["y"]),
+                       helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2])][::-1], X,
+                      {"w": np.ones((1, 2, 6), np.float32), "r": np.float32(1)}), "it has 3 axes"),
+    "an initial state of another size": (
+        lambda: model([helper.make_node("GRU", ["t", "w", "r", "", "", "h"], ["y"], hidden_size=2),
+                       helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2])][::-1], X,
+                      {"w": np.ones((1, 6, 6), np.float32), "r": np.ones((1, 6, 2), np.float32),
+                       "h": np.ones((1, 1, 5), np.float32)}), "the initial state h is"),
+    "a column out of one number": (
+        lambda: model([helper.make_node("ArrayFeatureExtractor", ["c", "x"], ["y"], domain="ai.onnx.ml")],
+                      {"x": (TensorProto.INT64, ["n", 1])}, {"c": np.float32(1)}), "ArrayFeatureExtractor"),
+    "a region of interest in place of the image": (
+        lambda: model([helper.make_node("Resize", ["c", "x", "", "s"], ["y"])], {"x": (TensorProto.FLOAT, ["n"])},
+                      {"c": np.ones((1, 2), np.float32), "s": np.array([1, 4])}), "constants only"),
     "a pool padded to 2^60 values": (
         lambda: model([helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2**60], auto_pad="SAME_LOWER")], X),
         "values of its input"),

@@ -52,8 +52,10 @@ def test_every_plan_is_valid_and_inside_its_banks(
     uses = bank_uses(plan, operations, buffers, banks)
     for bank, use in zip(banks, uses, strict=True):
         assert use.used_bytes <= bank.size_bytes
-    touched = sum(use.traffic_bytes for use in uses)
-    assert plan.arena_bytes == 0 or touched > 0
+    if any(
+        operation.alias is None and not operation.parts for operation in operations
+    ):  # a view moves nothing
+        assert sum(use.traffic_bytes for use in uses) > 0
 
 
 @settings(max_examples=80, deadline=None)

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trine.edge.memory import Buffer, Operation, Plan, check, plan_memory
+from trine.edge.memory import order as ordering
 from trine.edge.memory.placement import Block, live_bytes, place
-from trine.edge.memory.sharing import Rectangle
+from trine.edge.memory.sharing import Rectangle, Sharing
 
 Network = tuple[list[Operation], list[Buffer]]
 
@@ -321,3 +322,26 @@ def test_inconsistent_input_is_named_all_at_once() -> None:
         "scratch of -1",
     ):
         assert text in str(error.value)
+
+
+def test_the_search_of_a_long_network_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains that may be run in any turn; the fuzzer found one of 380 operations that took over ten seconds."""
+    chains, length = 40, 12
+    names = [[f"{c}_{i}" for i in range(length)] for c in range(chains)]
+    sizes = random.Random(3)
+    operations = [
+        Operation(chain[i + 1], (chain[i],), (chain[i + 1],)) for chain in names for i in range(length - 1)
+    ]
+    operations.append(Operation("end", tuple(chain[-1] for chain in names), ("end",)))
+    buffers = [Buffer(name, sizes.randint(1, 99)) for chain in names for name in chain] + [
+        Buffer("end", 1, kept=True)
+    ]
+    calls, ready = [0], ordering._Liveness.ready
+
+    def counted(*arguments: Any) -> tuple[int, ...]:
+        calls[0] += 1
+        return ready(*arguments)
+
+    monkeypatch.setattr(ordering._Liveness, "ready", counted)
+    ordering.best_order(Sharing(operations, buffers, 4), ordering.SEARCH_STATES)
+    assert calls[0] <= ordering.SEARCH_STATES + ordering.BEAM_WIDTH * len(operations)

@@ -150,7 +150,10 @@ def test_float32_c_is_near_numpy(tmp_path: Path) -> None:
         program, inputs = float_program(graph), draw(graph, 50, layers[0].seed)
         (found,) = run_on_host([Job(program, emit_c(program), inputs)], tmp_path)
         for name, wanted in graph.run(inputs).items():
-            np.testing.assert_allclose(found[name], wanted, atol=2e-6, err_msg=f"{name} of {layers}")
+            # Sums in another order differ in the last bit, and a state fed back with gains above one makes it more.
+            np.testing.assert_allclose(
+                found[name], wanted, rtol=1e-5, atol=1e-5, err_msg=f"{name} of {layers}"
+            )
 
     law()
 

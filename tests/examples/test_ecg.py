@@ -173,7 +173,7 @@ def test_the_exported_network_is_the_trained_one_without_its_training_parts(
     beats = few_beats(training)
     net = training.train(beats, np.arange(200), training.Recipe(steps=5, batch=32), 0, "test")
     for name in ("a.onnx", "b.onnx"):
-        script("model").export(net, tmp_path / name, beats.classes, normal_offset=1.25)
+        script("exporting").export_beats(script("model").deployable(net, 1.25), tmp_path / name, "a test")
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
     inputs = {"beat": beats.beat.numpy(), "rr": beats.rr.numpy()}
     with torch.no_grad():

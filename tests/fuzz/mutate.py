@@ -77,6 +77,33 @@ def mutate_fields(rng: random.Random, data: bytes) -> bytes:
     return bytes(model.SerializeToString()[:LIMIT])
 
 
+def mutate_operands(rng: random.Random, data: bytes) -> bytes:
+    """The model with a few inputs of its nodes taken away, exchanged, of another rank, or other constants."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load_model_from_string(data)
+    graph = model.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for k in range(rng.choice((1, 1, 2))):
+        node = rng.choice(graph.node)
+        if not node.input:
+            continue
+        at, how = rng.randrange(len(node.input)), rng.randrange(4)
+        value = array(rng)
+        if how == 0:
+            node.input[at] = rng.choice(("", *(name for other in graph.node for name in other.input)))
+            continue
+        if how == 1 and node.input[at] in stored:
+            value = numpy_helper.to_array(stored[node.input[at]])
+            value = rng.choice(
+                (value.reshape(-1), value[None], value[..., None], value.reshape(-1)[:1].squeeze())
+            )
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), f"other{k}"))
+        node.input[at] = f"other{k}"
+    return bytes(model.SerializeToString()[:LIMIT])
+
+
 def mutate_message(rng: random.Random, message: Any) -> None:
     """Walk down to a random message and change one of its fields."""
     while True:
@@ -348,7 +375,7 @@ def lying_header(rng: random.Random, x: np.ndarray) -> bytes:
 
 
 KINDS: dict[str, Callable[[random.Random, bytes], bytes]] = {
-    "bytes": mutate_bytes, "fields": mutate_fields, "grammar": grammar, "npz": npz,
+    "bytes": mutate_bytes, "fields": mutate_fields, "operands": mutate_operands, "grammar": grammar, "npz": npz,
 }  # fmt: skip
 
 
@@ -357,5 +384,5 @@ def case(seed: int) -> tuple[str, bytes]:
     from corpus import models
 
     rng = random.Random(seed)
-    kind = rng.choices(list(KINDS), (2, 4, 3, 1))[0]
+    kind = rng.choices(list(KINDS), (2, 4, 4, 3, 1))[0]
     return kind, KINDS[kind](rng, rng.choice(models()))
