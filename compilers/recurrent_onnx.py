@@ -46,6 +46,11 @@ def read_recurrent(
     }
     if kinds != {"float32"}:
         raise Unsupported(f"computes in {', '.join(sorted(kinds - {'float32'}))}; float32 is supported")
+    for index in (W, R, B, P):
+        if batch is not None and source.has(index) and not source.is_constant(index):
+            raise Unsupported(
+                f"input {index} ({source.inputs[index]}) is computed at run time; it must be a constant"
+            )
     for index, rank in ((X, 3 if batch is None else 2), (W, 3), (R, 3)):
         if len(source.shape(index)) != rank:
             raise Unsupported(
@@ -72,20 +77,14 @@ def read_recurrent(
 
 
 def _refuse_shapes(source: SourceNode, gates: int, hidden: int, directions: int) -> None:
-    """Weights must fit each other; in a graph with a batch axis they must be constants."""
+    """Weights must fit each other."""
     inputs = source.shape(X)[-1]
     wanted = {
         W: (directions, gates * hidden, inputs), R: (directions, gates * hidden, hidden),
         B: (directions, 2 * gates * hidden), P: (directions, 3 * hidden),
     }  # fmt: skip
     for index, shape in wanted.items():
-        if not source.has(index):
-            continue
-        if source.batch_of() is not None and not source.is_constant(index):
-            raise Unsupported(
-                f"input {index} ({source.inputs[index]}) is computed at run time; it must be a constant"
-            )
-        if source.shape(index) != shape:
+        if source.has(index) and source.shape(index) != shape:
             sizes = f"{directions} directions, hidden_size {hidden} and {inputs} inputs"
             raise Unsupported(f"input {index} is {source.shape(index)}; {shape} fits {sizes}")
 

@@ -96,9 +96,10 @@ def widths_of(graph: Graph, bits: ActivationBits) -> dict[str, int]:
     found: dict[str, int] = {t.name: bits.get(t.name, 8) for t in graph.inputs}
     for node in graph.nodes:
         shares = node.op in SHARES_INPUT and node.inputs[0] in found
-        last = fused[node.name].outputs[0] if node.name in fused else next(filter(None, node.outputs))
-        width = found[node.inputs[0]] if shares else bits.get(last, 8)
-        found |= dict.fromkeys((*node.outputs, last), width)
+        # Of the states that calibration watches beside a recurrent layer's outputs nothing is said.
+        last = fused[node.name].outputs if node.name in fused else [n for n in node.outputs if n]
+        width = found[node.inputs[0]] if shares else max(bits.get(n, 8) for n in last)
+        found |= dict.fromkeys((*node.outputs, *last), width)
     return found
 
 

@@ -23,6 +23,7 @@ from trine.edge.quantize.replay import decibels, noise_ratio
 # Of a program against onnxruntime's float32, where a kernel has a meaning of its own (`Kernel.apart` over 1).
 CLOSE_DB = 30.0
 CLOSE_INT16_DB = 60.0  # of int16 activations, where only the order of sums differs
+OWN_INT16_DB = 40.0  # as CLOSE_DB, of a layer of int16 activations
 FLOAT_THERE = "float32 there"  # said of a layer whose meaning in integers is our own
 FOLLOWED = 4  # batches whose differences are followed to where they begin
 FLOAT_TOLERANCE = 1e-4  # of an output's greatest value: float32 sums in another order, and other functions
@@ -221,8 +222,8 @@ def first_differences(
 ) -> list[str]:
     """For each example the first step where onnxruntime leaves the program by one output step, or "".
 
-    A layer with a meaning of its own may leave it by `Kernel.apart` steps, or by CLOSE_DB of its signal. fused: with
-    all optimisations, where otherwise only steps that are `in_float` may leave it.
+    A layer with a meaning of its own may leave it by `Kernel.apart` steps, or by CLOSE_DB (OWN_INT16_DB) of its signal.
+    fused: with all optimisations, where otherwise only steps that are `in_float` may leave it.
     """
     from trine.edge.qdq import run_qdq_tensors
 
@@ -239,9 +240,10 @@ def first_differences(
         for i in np.flatnonzero(~settled & (gap.max(axis=1) > 0)):
             settled[i] = True
             most, reals = int(gap[i].max()), (tensor.dequantize(v[i]) for v in (theirs[step.output], q))
+            close = OWN_INT16_DB if tensor.dtype == "int16" else CLOSE_DB
             if tensor.dtype == "int16" and most <= 1 + int(step.attributes.get("off", kernel.apart)):
                 found[i] = f"{step.name} ({step.kernel}, int16: {FLOAT_THERE}, up to {most} steps)"
-            elif kernel.apart > 1 and (most <= kernel.apart or decibels(noise_ratio(*reals)) >= CLOSE_DB):
+            elif kernel.apart > 1 and (most <= kernel.apart or decibels(noise_ratio(*reals)) >= close):
                 found[i] = f"{step.name} ({step.kernel}: {FLOAT_THERE}, integers here)"
             elif most == 1 and (in_float(step) or kernel.apart == 1 if fused else kernel.apart <= 1):
                 off = f"{int((gap[i] > 0).sum())} of {gap.shape[1]} values by one step"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trine.compilers.graph import Array, Node
 from trine.compilers.recurrent import INITIAL_C, INITIAL_H, LENGTHS, B, Function, P, R, W
+from trine.edge.int16 import HEADROOM, affine, parameters_of_16
 from trine.edge.lower import Lowering, parameters_of
 from trine.edge.program import QuantizedTensor, Step
 from trine.edge.recurrent import (
@@ -48,7 +49,7 @@ def lower_recurrent(lowering: Lowering, node: Node, kind: Recurrence, **attribut
     """The step of a node in normal form; ValueError names what int8 does not have."""
     refuse(lowering, node)
     source, hidden = lowering.tensors[node.inputs[0]], int(node.attributes["hidden"])
-    state = QuantizedTensor("", (hidden,), *parameters_of(*state_range(lowering, node)))
+    state = state_tensor(lowering, node, source.dtype)
     tables, numbers, offsets = tables_of(node)
     time, lengths = lowering.graph.shape(node.inputs[0])[0], constant_of(lowering, node, LENGTHS)
     bits = carried_bits(lowering, node, kind)
@@ -93,8 +94,8 @@ def refuse(lowering: Lowering, node: Node) -> None:
             raise ValueError(
                 f"{where}: int8 has the functions {known} (HardSigmoid with beta 0.5), not {name}"
             )
-    if lowering.tensors[node.inputs[0]].dtype != "int8":
-        raise ValueError(f"{where}: reads {lowering.tensors[node.inputs[0]].dtype}; it takes int8")
+    if (kind := lowering.tensors[node.inputs[0]].dtype) not in ("int8", "int16"):
+        raise ValueError(f"{where}: reads {kind}; it takes int8 or int16")
 
 
 def constant_of(lowering: Lowering, node: Node, index: int) -> Array | None:
@@ -120,6 +121,19 @@ def state_range(lowering: Lowering, node: Node) -> tuple[float, float]:
     if start is not None:
         return min(low, float(start.min())), max(high, float(start.max()))
     return (min(low, lowering.ranges[name][0]), max(high, lowering.ranges[name][1])) if name else (low, high)
+
+
+def state_tensor(lowering: Lowering, node: Node, dtype: str) -> QuantizedTensor:
+    """How the state that is multiplied, and read by others, is quantised."""
+    low, high = state_range(lowering, node)
+    hidden = (int(node.attributes["hidden"]),)
+    if dtype == "int8":
+        return QuantizedTensor("", hidden, *parameters_of(low, high))
+    # A state stays below 1 where it starts there: no scale needs more room.
+    most = max(1.0, largest_start(lowering, node, INITIAL_H), -low, high)
+    return QuantizedTensor(
+        "", hidden, *parameters_of_16(max(HEADROOM * low, -most), min(HEADROOM * high, most)), dtype
+    )
 
 
 def tables_of(
@@ -153,7 +167,7 @@ def largest_start(lowering: Lowering, node: Node, index: int) -> float:
     if name in lowering.graph.constants:
         return float(np.abs(lowering.graph.constants[name]).max(initial=0.0))
     tensor = lowering.tensors[name]
-    return float(tensor.scale) * max(127 - tensor.zero_point, tensor.zero_point + 128)
+    return float(np.abs(tensor.dequantize(np.array(tensor.limits))).max())
 
 
 def weights_of(
@@ -190,16 +204,17 @@ def starts_of(
     kind: Recurrence,
     requantizer: Requantizer,
     carried: tuple[QuantizedTensor, int],
-) -> tuple[dict[str, Array], tuple[str, ...], dict[str, int]]:
+) -> tuple[dict[str, Array], tuple[str, ...], dict[str, Any]]:
     """Codes of the states before the first step; names of the inputs they come from; where among the inputs these are.
 
-    For a constant [directions, hidden]; for an input the table [256] that turns its codes into the state's.
+    For a constant [directions, hidden]; for an int8 input the table [256] that turns its codes into the state's, for an
+    int16 one the multiplier and shift that do.
     """
     state, bits = carried
     shape = (len(node.attributes["directions"]), int(node.attributes["hidden"]))
     codes: dict[str, Array] = {}
     inputs: list[str] = []
-    places: dict[str, int] = {}
+    places: dict[str, Any] = {}
     sources = {"h": INITIAL_H} | (
         {"c": INITIAL_C if kind.carried == "cell" else INITIAL_H} if kind.carried else {}
     )
@@ -211,12 +226,17 @@ def starts_of(
             if name not in inputs:
                 inputs.append(name)
             places[f"{role}_from"] = 1 + inputs.index(name)
-            real = lowering.tensors[name].dequantize(np.arange(-128, 128))
+            if state.dtype == "int16":
+                unit = 2.0**-bits if role == "c" else float(state.scale)
+                line = affine(float(lowering.tensors[name].scale) / unit, 0.0)
+                places[f"{role}_line"] = (line["multiplier"], line["shift"])
+            else:
+                real = lowering.tensors[name].dequantize(np.arange(-128, 128))
         fine = np.clip(np.rint(real.astype(np.float64) * 2.0**bits), -32768, 32767).astype(np.int64)
         if role == "c":
             codes["c_start"] = fine.astype(np.int16)
         elif kind.carried == "state":
-            codes["h_start"] = narrowed(requantizer, fine << UNIT_BITS).astype(np.int8)
+            codes["h_start"] = narrowed(requantizer, fine << UNIT_BITS).astype(state.dtype)
         else:
             codes["h_start"] = state.quantize(real)
     return codes, tuple(inputs), places
@@ -232,8 +252,10 @@ def outputs_of(lowering: Lowering, node: Node, state: QuantizedTensor) -> list[s
             continue
         if i < 2:
             shape = lowering.graph.tensors[name].shape
-            lowering.add_tensor(name, shape, state.scale, state.zero_point)
-        else:
-            shape, span = lowering.graph.tensors[name].shape, range_of(lowering, node, i, CELL_RANGE)
-            lowering.add_tensor(name, shape, *parameters_of(*span))
+            lowering.add_tensor(name, shape, state.scale, state.zero_point, state.dtype)
+            continue
+        shape, (low, high) = lowering.graph.tensors[name].shape, range_of(lowering, node, i, CELL_RANGE)
+        wide = state.dtype == "int16"
+        ends = parameters_of_16(HEADROOM * low, HEADROOM * high) if wide else parameters_of(low, high)
+        lowering.add_tensor(name, shape, *ends, state.dtype)
     return written

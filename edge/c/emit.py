@@ -16,6 +16,7 @@ from trine.edge.c.layout import lay_out
 from trine.edge.c.linear16 import sums_64
 from trine.edge.c.movement import is_alias
 from trine.edge.c.planned import operations_of, planned, unique_steps
+from trine.edge.c.recurrent import BLOCKS, gates_64
 from trine.edge.c.schedule import PORTABLE, schedule_for
 from trine.edge.c.writer import C_TYPES, KERNEL_ORDER, LayerWriter, SourceWriter, identifier, kernel_text
 from trine.edge.memory import Bank, BankUse, Plan, bank_uses, check
@@ -223,11 +224,13 @@ def wide_macros(program: IntegerProgram) -> str:
     """What the layers of int16 activations need: 64-bit sums, and whose rounding; "" where there are none."""
     steps = [s for s in program.steps if getattr(s.requantizer, "rule", "") in WIDE_RULES]
     linear = [s for s in steps if "weight" in s.constants]
-    if not linear:
+    recurrent = [s for s in steps if s.kernel in BLOCKS]
+    if not linear and not recurrent:
         return ""
     tflite = any(s.requantizer.rule == "int16_tflite" for s in linear)
     flags = {
-        "TRINE_SUMS_64": any(sums_64(s) for s in linear),
+        "TRINE_SUMS_64": any(sums_64(s) for s in linear) or any(gates_64(s) for s in recurrent),
+        "TRINE_STATES_16": bool(recurrent),
         "TRINE_TFLITE16": tflite,
         "TRINE_LEFT16": any(s.requantizer.left > 0 for s in linear),
     }

@@ -6,7 +6,7 @@ are written straight into it. What the layers compute is printed by the kernels 
 
 from __future__ import annotations
 
-from trine.edge.c.emit import CSources, finish_macro, required_guard
+from trine.edge.c.emit import CSources, finish_macro, required_guard, wide_macros
 from trine.edge.c.stream_plan import StreamPlan, label_of
 from trine.edge.c.stream_steps import KEEP
 from trine.edge.c.stream_texts import header_text, keeping_text, reset_text
@@ -175,7 +175,7 @@ class StreamEmitter(StreamPlan):
             f'/* Made by Trine from {name}; int8 streaming, C99, no library. */\n#include "{name}.h"\n',
             required_guard(self.core),
             f"#define TRINE_PAIRED {int(self.schedule.paired)}\n#define TRINE_WIDE {int(self.schedule.wide)}\n",
-            texts[0], finish_macro(self.program), *texts[1:], kernel_text("stream"),
+            texts[0], finish_macro(self.program) + wide_macros(self.program), *texts[1:], kernel_text("stream"),
             "/* Constants. */\n", *self.writer.constants,
             f"/* Work memory of a step, nothing of it lasts. */\nstatic union {{\n    int64_t align;\n"
             f"    int8_t bytes[{max(plan.arena_bytes, 1)}];\n}} trine_{name}_arena;\n",

@@ -12,11 +12,14 @@ typedef struct {
     const int16_t *peephole; /* LSTM: i, o, f, or none */
     int32_t shift;           /* of a peephole's product */
     trine_function f, g, h;
-    trine_channel state; /* from the state's fine units to its int8 */
+    trine_channel state; /* from the state's fine units to its codes */
+#if TRINE_STATES_16
+    int32_t wide; /* inputs and the state are int16 */
+#endif
 } trine_recurrent;
 
 /* y[j] = or += what row j adds to a gate; x has a whole number of words. */
-TRINE_NOINLINE static void trine_project(const int8_t *x, const trine_linear *p, int32_t *y, int32_t keep)
+TRINE_MAYBE_UNUSED TRINE_NOINLINE static void trine_project(const int8_t *x, const trine_linear *p, int32_t *y, int32_t keep)
 {
     const int8_t *w = p->weight;
     const trine_channel *c = p->channel;
@@ -30,9 +33,38 @@ TRINE_NOINLINE static void trine_project(const int8_t *x, const trine_linear *p,
     }
 }
 
+#if TRINE_STATES_16
+/* The same of int16. */
+TRINE_NOINLINE static void trine_project16(const int16_t *x, const trine_linear16 *p, int32_t *y, int32_t keep)
+{
+    const int8_t *w = p->weight;
+    const trine_channel *c = p->channel;
+    for (int32_t rows = p->outputs; rows > 0; rows -= 2, c += 2, y += 2, w += 2 * p->row) {
+        trine_sum_of16 sum[2] = {c[0].bias, rows > 1 ? c[1].bias : 0};
+        trine_dot16_1x2(x, w, p, sum);
+        for (int32_t i = 0; i < 2 && i < rows; i++) {
+            int32_t whole = (int32_t)(p->left < 0 ? sum[i] >> -p->left : sum[i] * ((int32_t)1 << p->left));
+            y[i] = (y[i] & keep) + ((trine_high(whole, c[i].multiplier) + c[i].addend) >> c[i].shift);
+        }
+    }
+}
+#endif
+
 TRINE_INLINE int32_t trine_saturate16(int32_t x)
 {
     return trine_clamp(x, -32768, 32767);
+}
+
+/* A state's value in its fine units, kept as int8 or int16. */
+TRINE_INLINE void trine_keep_state(const trine_recurrent *p, void *state, int32_t at, int32_t fine)
+{
+#if TRINE_STATES_16
+    if (p->wide) {
+        ((int16_t *)state)[at] = trine_requantize16(fine, &p->state, -32768, 32767);
+        return;
+    }
+#endif
+    ((int8_t *)state)[at] = trine_requantize(fine, &p->state, -128, 127);
 }
 
 /* f(x) for x in 2^-12 within +-8, straight lines between the table's values. */
@@ -58,7 +90,7 @@ TRINE_INLINE int32_t trine_peephole(const trine_recurrent *p, int32_t at, int32_
 
 /* gates: i, o, f, c of every unit. */
 TRINE_MAYBE_UNUSED TRINE_NOINLINE static void trine_lstm_step(const trine_recurrent *p, const int32_t *gates,
-                                                              int16_t *cells, int8_t *h)
+                                                              int16_t *cells, void *h)
 {
     int32_t n = p->hidden, drop = p->bits - 12;
     for (int32_t j = 0; j < n; j++) {
@@ -70,25 +102,25 @@ TRINE_MAYBE_UNUSED TRINE_NOINLINE static void trine_lstm_step(const trine_recurr
         cells[j] = (int16_t)c;
         int32_t o = trine_gate(&p->f, gates[n + j] + trine_peephole(p, n + j, c), p);
         int32_t seen = drop > 0 ? (c + ((int32_t)1 << (drop - 1))) >> drop : c * ((int32_t)1 << -drop);
-        h[j] = trine_requantize(o * trine_function_of(&p->h, trine_saturate16(seen)), &p->state, -128, 127);
+        trine_keep_state(p, h, j, o * trine_function_of(&p->h, trine_saturate16(seen)));
     }
 }
 
 /* gates: z and r of every unit, before their functions; r is replaced by its value, and `kept` is r h. */
 TRINE_MAYBE_UNUSED TRINE_NOINLINE static void trine_gru_reset(const trine_recurrent *p, int32_t *gates,
-                                                              const int16_t *fine, int8_t *kept)
+                                                              const int16_t *fine, void *kept)
 {
     int32_t n = p->hidden;
     for (int32_t j = 0; j < n; j++) {
         gates[n + j] = trine_gate(&p->f, gates[n + j], p);
         if (!p->coupled)
-            kept[j] = trine_requantize(gates[n + j] * fine[j], &p->state, -128, 127);
+            trine_keep_state(p, kept, j, gates[n + j] * fine[j]);
     }
 }
 
 /* gates: z before its function, r after it, what the inputs and what the state add to n. */
 TRINE_MAYBE_UNUSED TRINE_NOINLINE static void trine_gru_step(const trine_recurrent *p, const int32_t *gates,
-                                                             int16_t *fine, int8_t *h)
+                                                             int16_t *fine, void *h)
 {
     int32_t n = p->hidden;
     for (int32_t j = 0; j < n; j++) {
@@ -99,12 +131,12 @@ TRINE_MAYBE_UNUSED TRINE_NOINLINE static void trine_gru_step(const trine_recurre
         int32_t next = z * fine[j] + (((32768 - z) * fresh) >> (15 - p->bits));
         next = trine_saturate16((next + 16384) >> 15);
         fine[j] = (int16_t)next;
-        h[j] = trine_requantize(next * 32768, &p->state, -128, 127);
+        trine_keep_state(p, h, j, next * 32768);
     }
 }
 
-TRINE_MAYBE_UNUSED TRINE_NOINLINE static void trine_rnn_step(const trine_recurrent *p, const int32_t *gates, int8_t *h)
+TRINE_MAYBE_UNUSED TRINE_NOINLINE static void trine_rnn_step(const trine_recurrent *p, const int32_t *gates, void *h)
 {
     for (int32_t j = 0; j < p->hidden; j++)
-        h[j] = trine_requantize(trine_gate(&p->f, gates[j], p) * 32768, &p->state, -128, 127);
+        trine_keep_state(p, h, j, trine_gate(&p->f, gates[j], p) * 32768);
 }

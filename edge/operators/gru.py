@@ -1,7 +1,7 @@
 """GRU in integers, one and two directions, both places of the reset gate; see `edge.recurrent` for the numbers.
 
 The state is carried in int16: h' = (z h + ((2^15 - z) n >> (15 - bits)) + 2^14) >> 15; the recurrent weights read its
-int8 rounding. Reset before the product: r h rounded to int8 with the state's scale. After it: (r (h r) + 2^14) >> 15.
+rounding to the state's codes. Reset before the product: r h rounded to those. After it: (r (h r) + 2^14) >> 15.
 onnxruntime runs the QDQ print in float32: see docs/recurrent.md for how far apart they are.
 """
 
@@ -75,4 +75,6 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     recurrent_qdq(writer, step, "GRU", spell, linear_before_reset=step.attributes["linear_before_reset"])
 
 
-KERNEL = Kernel("gru", ("GRU",), lower, run, qdq, gru_layer, layout="row", scratch=recurrent_scratch, apart=2)
+KERNEL = Kernel(
+    "gru", ("GRU",), lower, run, qdq, gru_layer, layout="row", scratch=recurrent_scratch, apart=2, int16=True
+)

@@ -1,6 +1,6 @@
 """LSTM in integers, one and two directions; see `edge.recurrent` for the numbers.
 
-c' = (f c + (i g >> (15 - bits)) + 2^14) >> 15, saturated to int16; h' = o h(c') as int8.
+c' = (f c + (i g >> (15 - bits)) + 2^14) >> 15, saturated to int16; h' = o h(c') rounded to the state's codes.
 onnxruntime runs the QDQ print in float32: see docs/recurrent.md for how far apart they are.
 """
 
@@ -76,5 +76,14 @@ def qdq(writer: QdqWriter, step: Step) -> None:
 
 
 KERNEL = Kernel(
-    "lstm", ("LSTM",), lower, run, qdq, lstm_layer, layout="row", scratch=recurrent_scratch, apart=2
+    "lstm",
+    ("LSTM",),
+    lower,
+    run,
+    qdq,
+    lstm_layer,
+    layout="row",
+    scratch=recurrent_scratch,
+    apart=2,
+    int16=True,
 )

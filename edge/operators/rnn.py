@@ -45,4 +45,6 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     recurrent_qdq(writer, step, "RNN", spell)
 
 
-KERNEL = Kernel("rnn", ("RNN",), lower, run, qdq, rnn_layer, layout="row", scratch=recurrent_scratch, apart=4)
+KERNEL = Kernel(
+    "rnn", ("RNN",), lower, run, qdq, rnn_layer, layout="row", scratch=recurrent_scratch, apart=4, int16=True
+)

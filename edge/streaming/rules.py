@@ -281,8 +281,9 @@ def along_recurrent(program: IntegerProgram, step: Step, axes: Axes) -> Along:
         )
     shape, r = (len(a["directions"]), a["hidden"]), step.requantizer
     last = step.outputs[a["written"][0]] if a["written"][1] else f"state h of {step.name}"
-    tensor = QuantizedTensor(last, shape, a["state_scale"], r.zero_point)
-    kept = [Kept(tensor, np.broadcast_to(c["h_start"].astype(np.int8), shape).copy())]
+    kind = program.tensors[step.inputs[0]].dtype
+    tensor = QuantizedTensor(last, shape, a["state_scale"], r.zero_point, kind)
+    kept = [Kept(tensor, np.broadcast_to(c["h_start"].astype(kind), shape).copy())]
     if "c_start" in c:
         fine = QuantizedTensor(f"state c of {step.name}", shape, dtype="int16")
         kept.append(Kept(fine, np.broadcast_to(c["c_start"].astype(np.int16), shape).copy()))

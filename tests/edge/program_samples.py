@@ -44,7 +44,7 @@ def lowered(graph: Graph, requantize: str = "exact", n: int = 64, seed: int = 0)
 
 
 def hard_inputs(program: IntegerProgram, n: int = 12, seed: int = 0) -> dict[str, Array]:
-    """Random int8 examples, and three that are -128, 127 and the zero point throughout; other types by `draw`."""
+    """Random codes, and three that are the least, the greatest and the zero point throughout; other types by `draw`."""
     rng = np.random.default_rng(seed)
     inputs: dict[str, Array] = {}
     plain = [
@@ -57,8 +57,10 @@ def hard_inputs(program: IntegerProgram, n: int = 12, seed: int = 0) -> dict[str
         tensor = program.tensors[name]
         if not tensor.quantized:
             continue
-        x = rng.integers(-128, 128, (n, *tensor.shape)).astype(np.int8)
-        x[-3:] = np.array([-128, 127, tensor.zero_point], np.int8).reshape(3, *([1] * len(tensor.shape)))
+        least, greatest = tensor.limits
+        x = rng.integers(least, greatest + 1, (n, *tensor.shape)).astype(tensor.dtype)
+        ends = np.array([least, greatest, tensor.zero_point], tensor.dtype)
+        x[-3:] = ends.reshape(3, *([1] * len(tensor.shape)))
         inputs[name] = x
     return inputs
 

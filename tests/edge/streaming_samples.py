@@ -27,7 +27,9 @@ def signals(stream: StreamProgram, hops: int, n: int = 1, seed: int = 0) -> dict
             shape = [n, *shape]
         else:
             shape = [n, hops, *shape]
-        found[name] = rng.integers(-128, 128, shape).astype(np.int8)
+        tensor = stream.program.tensors[name]
+        least, greatest = tensor.limits
+        found[name] = rng.integers(least, greatest + 1, shape).astype(tensor.dtype)
     return found
 
 

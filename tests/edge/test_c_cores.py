@@ -15,17 +15,22 @@ from program_samples import (
     hard_inputs,
     job_of,
     lowered,
+    ranges_of,
     run_on_host,
     together,
     write_sources,
 )
 from random_networks import networks
 
+from trine.compilers.cases import draw
 from trine.compilers.graph import Graph
 from trine.edge.c.emit import emit_c
 from trine.edge.c.layout import lay_out, permute_dense
 from trine.edge.emulate import CORES
 from trine.edge.emulate.cores import CompilerName
+from trine.edge.int16 import widest
+from trine.edge.lower import lower
+from trine.edge.parity import as_bytes
 from trine.edge.program import IntegerProgram
 
 # What has code of its own for a core; the rest is loops that look the same everywhere.
@@ -44,27 +49,31 @@ BUILDS = [(core.id, compiler) for core in CORES.values() for compiler in core.co
 
 
 @cache
-def everything() -> IntegerProgram:
+def everything(bits: int) -> IntegerProgram:
     """Every case with a kernel of its own, alone and fused with a Clip, and some small networks, as one
-    program."""
+    program; of 16 bits wherever they can be, and the recurrent layers."""
     names = [n for n in catalogue() if (n.startswith(BLOCKED) and n.endswith("_clip")) or n in SPECIAL]
-    return lowered(together("everything", [catalogue()[n] for n in names])).program
+    names += [n for n in catalogue() if n.startswith(("LSTM_", "GRU_", "RNN_"))] if bits == 16 else []
+    whole = together("everything", [catalogue()[n] for n in names])
+    ranges = ranges_of(whole, draw(whole, 64, 0))
+    return lower(whole, ranges, activation_bits=widest(whole) if bits == 16 else {}).program
 
 
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize(("core", "compiler"), BUILDS)
 def test_every_kernel_gives_the_same_bits_on_every_core(
-    core: str, compiler: CompilerName, tmp_path: Path
+    core: str, compiler: CompilerName, bits: int, tmp_path: Path
 ) -> None:
-    program = everything()
+    program = everything(bits)
     inputs = hard_inputs(program, n=6)
     wanted = program.run(inputs)
     sources = emit_c(program, core)
     write_sources(sources, tmp_path)
     emulator = CORES[core].emulators[0]
     with load(core, compiler, emulator, tmp_path, entry_of(program, sources.name)) as machine:
-        found = machine.run([inputs[n].reshape(6, -1) for n in program.inputs])
+        found = machine.run([as_bytes(inputs[n]) for n in program.inputs])
     for name, values in zip(program.outputs, found, strict=True):
-        np.testing.assert_array_equal(values, wanted[name].reshape(6, -1), err_msg=name)
+        np.testing.assert_array_equal(values, as_bytes(wanted[name]), err_msg=name)
 
 
 def assert_same(program: IntegerProgram, other: IntegerProgram) -> None:

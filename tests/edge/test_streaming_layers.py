@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from program_samples import chain, conv, lowered
+from program_samples import chain, conv, lowered, ranges_of
 from streaming_samples import assert_sequence, normal, signals
 
+from trine.compilers.cases import draw
 from trine.compilers.graph import Array, Graph, Node
 from trine.devices.errors import InputError
 from trine.edge.c.stream import emit_stream
+from trine.edge.int16 import every_activation
+from trine.edge.lower import lower
 from trine.edge.program import IntegerProgram
 from trine.edge.streaming import StreamProgram, stream
 from trine.edge.streaming.machine import HostStream, hops_of
@@ -63,17 +66,25 @@ def assert_c(made: StreamProgram, hops: int = 300) -> None:
 
 
 def codes(program: IntegerProgram, seed: int = 0) -> dict[str, Array]:
-    shape = program.tensors["x"].shape
-    return {"x": np.random.default_rng(seed).integers(-128, 128, (3, *shape)).astype(np.int8)}
+    x = program.tensors["x"]
+    least, greatest = x.limits
+    drawn = np.random.default_rng(seed).integers(least, greatest + 1, (3, *x.shape))
+    return {"x": drawn.astype(x.dtype)}
 
 
+def integers(graph: Graph, bits: int) -> IntegerProgram:
+    ranges = ranges_of(graph, draw(graph, 64, 0))
+    return lower(graph, ranges, activation_bits=every_activation(graph, bits)).program
+
+
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("op", GATES)
 @pytest.mark.parametrize(("pads", "stride", "times"), [((2, 0), 2, 1), ((1, 1), 1, 1), ((0, 2), 1, 3)])
 def test_every_state_of_a_recurrent_layer_is_the_whole_programs(
-    op: str, pads: tuple[int, int], stride: int, times: int
+    op: str, pads: tuple[int, int], stride: int, times: int, bits: int
 ) -> None:
     """Delayed where the convolution looks ahead: columns before the start must leave the state alone."""
-    program = lowered(network(op, False, pads, stride)).program
+    program = integers(network(op, False, pads, stride), bits)
     made = stream(program, stream(program).hop * times)
     assert made.kind == "sequence"
     assert made.latency == {(2, 0): 0, (1, 1): 1, (0, 2): 3}[pads]
@@ -81,10 +92,11 @@ def test_every_state_of_a_recurrent_layer_is_the_whole_programs(
     assert_c(made, 100)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("op", GATES)
-def test_the_answer_so_far_is_that_of_the_whole_sequence(op: str) -> None:
+def test_the_answer_so_far_is_that_of_the_whole_sequence(op: str, bits: int) -> None:
     """At every hop: the same network on a signal that ends there."""
-    program = lowered(network(op, True)).program
+    program = integers(network(op, True), bits)
     made = stream(program)
     assert (made.kind, made.latency) == ("sequence", 0)
     x = codes(program)
