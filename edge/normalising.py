@@ -8,8 +8,9 @@ For a run of N codes c (less the zero point, real value scale * c), with S and Q
     q = (((h * M) >> 32) + A) >> t    gamma, beta, the output's scale and its zero point; saturated
 
 where W = m 2^e with m in [2^30, 2^32) and e even, and y is 1 / sqrt(m) with 46 bits behind the point
-(`reciprocal_root`, relative error below 2^-27). The answer is the correctly rounded one but next to a tie (measured:
-within 1e-4 of an output step); onnxruntime's float32 may differ there by one.
+(`reciprocal_root`, relative error below 2^-27). Codes are int8, or int16 in runs of
+up to 2^14. The answer is the correctly rounded one but next to a tie (measured: within 1e-4 of an output step of int8);
+onnxruntime's float32 may differ there by one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from trine.compilers.normalisation import Runs, entries
 from trine.edge.program import QuantizedTensor
 
 Int64 = NDArray[np.int64]
-LONGEST = 2**20  # values of a run: d * y stays inside 64 bits
+LONGEST = {"int8": 2**20, "int16": 2**14}  # values of a run: d * y stays inside 64 bits, d of int16 inside 32
+REACH = {"int8": 255, "int16": 32768}  # of a code less its zero point
 WIDEST = 2**62
 MAX_SHIFT = 22
 NEWTON_STEPS = 4
@@ -48,19 +50,20 @@ class Rule:
 
 def rule_of(runs: Runs, gamma: Array, beta: Array | None, x: QuantizedTensor, y: QuantizedTensor) -> Rule:
     """The rule of one layer. Raises ValueError where its numbers leave their integers."""
-    if runs.length > LONGEST:
+    if runs.length > LONGEST[x.dtype]:
         raise ValueError(
-            f"normalises over {runs.length} values; at most {LONGEST} keep its sums inside 64 bits"
+            f"normalises over {runs.length} values; at most {LONGEST[x.dtype]} of {x.dtype} keep its sums in their bits"
         )
     epsilon = runs.length**2 * runs.epsilon / float(x.scale) ** 2
     narrowing = 0
-    while (runs.length**2 * 255**2 + epsilon) / 2.0**narrowing >= WIDEST:
+    while (runs.length**2 * REACH[x.dtype] ** 2 + epsilon) / 2.0**narrowing >= WIDEST:
         narrowing += 2
     fraction = 30 - int(np.ceil(np.log2(runs.length) / 2))
     scale = gamma.reshape(-1).astype(np.float64) / float(y.scale)
     offset = np.zeros_like(scale) if beta is None else beta.reshape(-1).astype(np.float64) / float(y.scale)
     room = np.minimum(
-        fraction - 1 - np.log2(np.maximum(np.abs(scale), 2.0**-40)), 29 - np.log2(np.abs(offset) + 257)
+        fraction - 1 - np.log2(np.maximum(np.abs(scale), 2.0**-40)),
+        29 - np.log2(np.abs(offset) + REACH[y.dtype] + 2),
     )
     shift = np.minimum(np.floor(room - 1e-6), MAX_SHIFT).astype(np.int64)
     if shift.min() < 1:
@@ -92,8 +95,8 @@ def mantissa(w: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], Int64]:
     return m, e
 
 
-def normalise(codes: Array, zero_point: int, runs: Runs, rule: Rule, low: int, high: int) -> NDArray[np.int8]:
-    """The definition: int8 codes [n, *shape] -> int8 codes of the same shape."""
+def normalise(codes: Array, zero_point: int, runs: Runs, rule: Rule, low: int, high: int) -> Array:
+    """The definition: codes [n, *shape] -> codes of the same shape and type."""
     c = codes.reshape(len(codes), runs.count, runs.length).astype(np.int64) - zero_point
     sums = c.sum(axis=2, keepdims=True) * runs.centred
     squares = (c * c).sum(axis=2, keepdims=True)
@@ -106,4 +109,4 @@ def normalise(codes: Array, zero_point: int, runs: Runs, rule: Rule, low: int, h
         entries(values, runs).astype(np.int64) for values in (rule.multiplier, rule.addend, rule.shift)
     )
     q = (((h * multiplier) >> 32) + addend) >> place
-    return np.asarray(np.clip(q, low, high).reshape(codes.shape), np.int8)
+    return np.asarray(np.clip(q, low, high).reshape(codes.shape), codes.dtype)

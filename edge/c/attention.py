@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trine.edge.c.linear16 import is_wide
 from trine.edge.c.schedule import Schedule
 from trine.edge.program import IntegerProgram, Step
 
@@ -13,29 +14,29 @@ if TYPE_CHECKING:
     from trine.edge.c.writer import LayerWriter
 
 
+NUMBERS = ("multiplier", "shift", "bits", "ratio")
+KINDS = (("trine_attention", ("high", "low")), ("trine_attention16", ("powers",)))
+
+
 def attention_layer(layer: LayerWriter, step: Step) -> None:
-    layer.need("attention")
-    a, b, v = (layer.tensor(name) for name in step.inputs[:3])
-    y, p = layer.tensor(step.output), step.attributes
+    wide = is_wide(layer.program, step)
+    layer.need("attention", *(["softmax16", "attention16"] if wide else []))
+    (kind, names), p = KINDS[wide], step.attributes
+    a, b, v, y = (layer.tensor(name) for name in (*step.inputs[:3], step.output))
     (rows, depth), keys, values = a.shape[-2:], b.shape[-1], v.shape[-1]
-    tables = [layer.array(name, step.constants[name]) for name in ("high", "low")]
+    tables = [layer.array(name, step.constants[name]) for name in names]
     stack = int(np.prod(a.shape[:-2]))
     mask, next_row, next_one = mask_of(layer, step, stack)
-    zeros = [tensor.zero_point for tensor in (a, b, v, y)]
-    numbers = ", ".join(
-        str(int(n))
-        for n in (
-            rows, depth, keys, values, p["multiplier"], p["shift"], p["bits"], p["ratio"], *zeros, next_row,
-        )
-    )  # fmt: skip
-    fields = f"{{{tables[0]}, {tables[1]}, {numbers}}}"
-    shape = layer.structure("trine_attention_shape", "shape", fields)
+    own = [p["narrow"]] if wide else [tensor.zero_point for tensor in (a, b, v, y)]
+    numbers = [int(n) for n in (rows, depth, keys, values, *(p[n] for n in NUMBERS), *own, next_row)]
+    fields = ", ".join(map(str, (*tables, *numbers)))
+    shape = layer.structure(f"{kind}_shape", "shape", f"{{{fields}}}")
     at = (
         f"x0 + g * {rows * depth}, x1 + g * {depth * keys}, x2 + g * {keys * values}, y + g * {rows * values}"
     )
     shown = f"{mask} + g * {next_one}" if mask else "0"
     layer.line(f"for (int32_t g = 0; g < {stack}; g++)")
-    layer.line(f"    trine_attention({at}, (int32_t *)(void *)scratch, {shown}, &{shape});")
+    layer.line(f"    {kind}({at}, (int32_t *)(void *)scratch, {shown}, &{shape});")
 
 
 def mask_of(layer: LayerWriter, step: Step, stack: int) -> tuple[str, int, int]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trine.compilers.graph import Node
 from trine.compilers.normalisation import runs_of
+from trine.edge.c.linear16 import is_wide
 from trine.edge.program import Step
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 def normalise_layer(layer: LayerWriter, step: Step) -> None:
     """One structure, one call; the entries of the channels as those of a layer with weights, the bias unused."""
-    layer.need("normalise")
+    wide = is_wide(layer.program, step)
+    layer.need("normalise", *(["int16", "normalise16"] if wide else []))
     a, c = step.attributes, step.constants
     node = Node(a["op"], step.name, step.inputs, (step.output,), a["of"])
     x = layer.tensor(step.inputs[0])
@@ -27,4 +29,4 @@ def normalise_layer(layer: LayerWriter, step: Step) -> None:
         x.zero_point, a["narrowing"], a["fraction"], a["low"], a["high"],
     )  # fmt: skip
     norm = layer.structure("trine_norm", "norm", "{" + ", ".join(map(str, values)) + "}")
-    layer.line(f"trine_normalise(x0, y, &{norm});")
+    layer.line(f"trine_normalise{'16' if wide else ''}(x0, y, &{norm});")

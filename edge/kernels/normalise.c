@@ -17,7 +17,22 @@ static uint32_t trine_reciprocal_root(uint32_t m)
     return (uint32_t)y;
 }
 
-static void trine_normalise(const int8_t *x, int8_t *y, const trine_norm *p)
+/* The reciprocal square root of a run's variance, and the shift of a centred value's product with it. */
+TRINE_INLINE int64_t trine_root_of_run(int32_t sum, int64_t squares, const trine_norm *p, int32_t *shift)
+{
+    uint64_t w = (uint64_t)(((p->length * squares - (int64_t)sum * sum) >> p->narrowing) + p->epsilon);
+    int32_t e = 0;
+    w = w == 0 ? 1 : w;
+    for (; w >> 32 != 0; e += 2)
+        w >>= 2;
+    for (; w < (UINT64_C(1) << 30); e -= 2)
+        w <<= 2;
+    *shift = 46 + e / 2 + p->narrowing / 2 - p->fraction;
+    *shift = *shift > 62 ? 62 : *shift;
+    return trine_reciprocal_root((uint32_t)w);
+}
+
+TRINE_MAYBE_UNUSED static void trine_normalise(const int8_t *x, int8_t *y, const trine_norm *p)
 {
     int32_t channel = 0, left = p->inner;
     for (int32_t run = 0; run < p->count; run++, x += p->length, y += p->length) {
@@ -30,16 +45,8 @@ static void trine_normalise(const int8_t *x, int8_t *y, const trine_norm *p)
         }
         if (!p->centred)
             sum = 0;
-        uint64_t w = (uint64_t)(((p->length * squares - (int64_t)sum * sum) >> p->narrowing) + p->epsilon);
-        int32_t e = 0;
-        w = w == 0 ? 1 : w;
-        for (; w >> 32 != 0; e += 2)
-            w >>= 2;
-        for (; w < (UINT64_C(1) << 30); e -= 2)
-            w <<= 2;
-        int64_t root = trine_reciprocal_root((uint32_t)w);
-        int32_t shift = 46 + e / 2 + p->narrowing / 2 - p->fraction;
-        shift = shift > 62 ? 62 : shift;
+        int32_t shift;
+        int64_t root = trine_root_of_run(sum, squares, p, &shift);
         for (int32_t i = 0; i < p->length; i++) {
             int32_t d = p->length * (x[i] - p->zero_point) - sum;
             y[i] = trine_requantize((int32_t)((d * root) >> shift), p->channel + channel, p->low, p->high);

@@ -9,8 +9,8 @@ TRINE_INLINE uint32_t trine_power16(const int32_t *table, int32_t distance, int3
 }
 
 /* Along one axis: `n` values `stride` apart. One division, bit by bit: 2^61 over the sum, which is shifted to 31 bits. */
-static void trine_softmax16(const int16_t *x, int16_t *y, const int32_t *table, int32_t multiplier, int32_t shift,
-                            int32_t n, int32_t stride)
+TRINE_MAYBE_UNUSED static void trine_softmax16(const int16_t *x, int16_t *y, const int32_t *table, int32_t multiplier,
+                                               int32_t shift, int32_t n, int32_t stride)
 {
     int32_t greatest = -32768, up = 0;
     uint64_t sum = 0;

@@ -5,6 +5,8 @@ x = d * sa * sb * scale, from two tables: with i = (d * multiplier + half) >> sh
 e[j] = (high[i >> 8] * low[i & 255]) >> 16, 15 bits, 0 beyond x = 16. Then y = sum_j e[j] (v[j] - zv) / sum_j e[j], one
 rounding to the output's scale. One row of scores is held at a time (4 bytes a key): memory grows with the length, not
 with its square. onnxruntime computes it in float32: one step apart at most in what was measured (tests).
+Of int16: s, of 64 bits, is cut to 31 (s >> narrow); e[j] = 2^-u in units of 2^-23 as `softmax` has it; sums of e and of
+e v are cut alike until the first has 24 bits, then as above.
 A mask takes keys out: they are no candidates for the greatest score and weigh nothing; a row without any key is 0.
 """
 
@@ -19,12 +21,15 @@ from trine.compilers.onnx_writer import spelled
 from trine.edge.c.attention import attention_layer, attention_scratch
 from trine.edge.lower import Lowering
 from trine.edge.operators import Kernel
-from trine.edge.program import IntegerProgram, Step
+from trine.edge.operators.softmax import POWERS, powers_of, slope
+from trine.edge.program import IntegerProgram, QuantizedTensor, Step
 from trine.edge.qdq import OPSET, QdqWriter
 from trine.edge.weights import LARGEST_SUM
 
 FAR = 16 << 8  # steps of 1/256 beyond which a weight counts as 0: e^-16 is below half of 2^-15
-RATIO_BITS = 22
+RATIO_BITS, RATIO_BITS_16 = 22, 18
+TOTAL_BITS = 24  # of the sum of an int16 row's weights, where it is divided by
+MOST_KEYS_16 = 1 << 13
 
 
 def tables() -> dict[str, Array]:
@@ -51,17 +56,40 @@ def lower(lowering: Lowering, node: Node) -> Step:
         constants["mask"], given = lowering.graph.constants[given[3]], given[:3]
     y = lowering.add_ranged(node.outputs[0])
     depth, keys = b.shape[-2], b.shape[-1]
+    if a.dtype == "int16":
+        constants = {"powers": POWERS} | {n: v for n, v in constants.items() if n == "mask"}
+        attributes = attributes_16(node, (a, b, v, y), depth, keys)
+        return Step("attention", node.name, given, y.name, constants, attributes)
     greatest = 2 * depth * 255 * 255
     if greatest > LARGEST_SUM or keys * 32767 > LARGEST_SUM:
         raise ValueError(f"{node.name}: scores of {depth} products over {keys} keys leave int32")
     multiplier, shift = step_of_index(float(a.scale) * float(b.scale) * node.attributes["scale"], greatest)
-    ratio = float(v.scale) / float(y.scale)
-    bits = RATIO_BITS - max(int(np.ceil(np.log2(ratio))), 0)
     attributes = {
-        "multiplier": multiplier, "shift": shift, "ratio": round(ratio * 2.0**bits), "bits": bits,
-        "scale": node.attributes["scale"],
+        "multiplier": multiplier, "shift": shift, "scale": node.attributes["scale"], **ratio_of(v, y, RATIO_BITS),
     }  # fmt: skip
     return Step("attention", node.name, given, y.name, constants, attributes)
+
+
+def ratio_of(v: QuantizedTensor, y: QuantizedTensor, most: int) -> dict[str, int]:
+    """ratio and bits: what a step of v is in steps of y."""
+    ratio = float(v.scale) / float(y.scale)
+    bits = most - max(int(np.ceil(np.log2(ratio))), 0)
+    return {"ratio": round(ratio * 2.0**bits), "bits": bits}
+
+
+def attributes_16(
+    node: Node, tensors: tuple[QuantizedTensor, ...], depth: int, keys: int
+) -> dict[str, float | int]:
+    """The numbers of int16. Raises ValueError where sums would leave 64 bits."""
+    a, b, v, y = tensors
+    if keys > MOST_KEYS_16:
+        raise ValueError(f"{node.name}: {keys} keys; int16 has up to {MOST_KEYS_16}")
+    narrow = max((depth << 30).bit_length() - 30, 0)
+    unit = float(a.scale) * float(b.scale) * node.attributes["scale"] * 2.0**narrow
+    return {
+        **slope(np.float64(unit)), "narrow": narrow, "scale": node.attributes["scale"],
+        **ratio_of(v, y, RATIO_BITS_16),
+    }  # fmt: skip
 
 
 def weights_of(step: Step, distance: Array) -> Array:
@@ -78,15 +106,19 @@ def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Array:
         x.astype(np.int64) - program.tensors[name].zero_point
         for x, name in zip(inputs[:3], step.inputs[:3], strict=True)
     )
-    scores = np.matmul(a, b)
+    scores, wide = np.matmul(a, b), "powers" in step.constants
+    scores = scores >> step.attributes["narrow"] if wide else scores
     mask = step.constants.get("mask", inputs[3] if len(inputs) > 3 else np.True_)
     shown = np.where(mask, scores, np.iinfo(np.int32).min)
     distance = np.where(mask, shown.max(axis=-1, keepdims=True) - scores, 0)
-    e = np.where(mask, weights_of(step, distance), 0)
-    total = np.maximum(e.sum(axis=-1, keepdims=True), 1)
-    numerator, unit = np.matmul(e, v) * step.attributes["ratio"], total << step.attributes["bits"]
-    q = (2 * numerator + unit) // (2 * unit) + program.tensors[step.output].zero_point
-    return np.asarray(np.clip(q, -128, 127), np.int8)
+    e = np.where(mask, powers_of(step, distance) if wide else weights_of(step, distance), 0)
+    total, sums, y = e.sum(axis=-1, keepdims=True), np.matmul(e, v), program.tensors[step.output]
+    if wide:
+        cut = np.maximum(np.frexp(total.astype(np.float64))[1].astype(np.int64) - TOTAL_BITS, 0)
+        total, sums = total >> cut, sums >> cut
+    numerator, unit = sums * step.attributes["ratio"], np.maximum(total, 1) << step.attributes["bits"]
+    q = (2 * numerator + unit) // (2 * unit) + y.zero_point
+    return np.asarray(np.clip(q, *y.limits), y.dtype)
 
 
 def qdq(writer: QdqWriter, step: Step) -> None:
@@ -106,4 +138,5 @@ KERNEL = Kernel(
     layout="row",
     scratch=attention_scratch,
     apart=1,
+    int16=True,
 )

@@ -17,7 +17,7 @@ from trine.edge.c.normalise import normalise_layer
 from trine.edge.lower import Lowering
 from trine.edge.normalising import Rule, normalise, rule_of
 from trine.edge.operators import Kernel
-from trine.edge.program import QMAX, QMIN, Int8, IntegerProgram, Step
+from trine.edge.program import IntegerProgram, Step
 from trine.edge.qdq import OPSET, QdqWriter
 
 NORMALISATIONS = ("LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization")
@@ -36,7 +36,7 @@ def lower(lowering: Lowering, node: Node) -> Step:
     constants |= {"multiplier": rule.multiplier, "addend": rule.addend, "shift": rule.shift}
     attributes = {
         "op": node.op, "of": dict(node.attributes), "narrowing": rule.narrowing, "fraction": rule.fraction,
-        "epsilon": rule.epsilon, "low": QMIN, "high": QMAX,
+        "epsilon": rule.epsilon, "low": y.limits[0], "high": y.limits[1],
     }  # fmt: skip
     return Step("normalise", node.name, (x.name,), y.name, constants, attributes)
 
@@ -56,7 +56,7 @@ def parts_of(program: IntegerProgram, step: Step) -> tuple[Runs, Rule]:
     return runs_of(node_of(step), program.tensors[step.inputs[0]].shape), Rule(*numbers)
 
 
-def run(program: IntegerProgram, step: Step, inputs: Sequence[Int8]) -> Int8:
+def run(program: IntegerProgram, step: Step, inputs: Sequence[Array]) -> Array:
     zero_point = program.tensors[step.inputs[0]].zero_point
     return normalise(
         inputs[0], zero_point, *parts_of(program, step), step.attributes["low"], step.attributes["high"]
@@ -71,4 +71,6 @@ def qdq(writer: QdqWriter, step: Step) -> None:
     writer.output(step, writer.value(real))
 
 
-KERNEL = Kernel("normalise", NORMALISATIONS, lower, run, qdq, normalise_layer, layout="row", in_place=True)
+KERNEL = Kernel(
+    "normalise", NORMALISATIONS, lower, run, qdq, normalise_layer, layout="row", in_place=True, int16=True
+)

@@ -14,6 +14,7 @@ bits; q = (e v + half) >> shift, saturated. Within one step of the rounded softm
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ POWERS = np.rint(2.0 ** (23 - np.arange(257) / 256)).astype(np.int32)
 FRACTION = 20  # bits of u
 
 
-def slope(scale: np.float32) -> dict[str, int]:
+def slope(scale: np.floating[Any]) -> dict[str, int]:
     """multiplier, shift of u = d * multiplier >> shift."""
     real = float(scale) * np.log2(np.e) * 2.0**FRACTION
     shift = int(np.clip(30 - np.floor(np.log2(real)), 0, 46))

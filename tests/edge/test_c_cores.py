@@ -35,6 +35,7 @@ from trine.edge.program import IntegerProgram
 
 # What has code of its own for a core; the rest is loops that look the same everywhere.
 BLOCKED = ("Conv_", "Gemm_", "MatMul_", "Add_", "Mul_", "AveragePool_", "GlobalAveragePool_", "MaxPool_")
+RARE = ("LSTM_", "GRU_", "RNN_", "RowAttention_", "LayerNormalization_")
 SPECIAL = (
     "residual_depthwise",
     "squeeze_excite",
@@ -51,9 +52,9 @@ BUILDS = [(core.id, compiler) for core in CORES.values() for compiler in core.co
 @cache
 def everything(bits: int) -> IntegerProgram:
     """Every case with a kernel of its own, alone and fused with a Clip, and some small networks, as one
-    program; of 16 bits wherever they can be, and the recurrent layers."""
+    program; of 16 bits wherever they can be, and the rarer layers."""
     names = [n for n in catalogue() if (n.startswith(BLOCKED) and n.endswith("_clip")) or n in SPECIAL]
-    names += [n for n in catalogue() if n.startswith(("LSTM_", "GRU_", "RNN_"))] if bits == 16 else []
+    names += [n for n in catalogue() if n.startswith(RARE)] if bits == 16 else []
     whole = together("everything", [catalogue()[n] for n in names])
     ranges = ranges_of(whole, draw(whole, 64, 0))
     return lower(whole, ranges, activation_bits=widest(whole) if bits == 16 else {}).program

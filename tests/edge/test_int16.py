@@ -41,7 +41,7 @@ IN_ONNXRUNTIME, MOST_APART = 60, 0.25
 # rounding at ties, of tables the lines between their values.
 APART: Mapping[str, tuple[int, float]] = {"softmax": (2, 0.5), "table": (2, 1.0), "resize": (2, 0.5)}
 # Kernels whose networks are the catalogue's: every case of every operator.
-LISTED = ("channel_scale", "conv_transpose", "move", "resize")
+LISTED = ("channel_scale", "conv_transpose", "move", "normalise", "resize")
 
 
 def lowered_16(graph: Graph, seed: int, core_bits: int = 16) -> Lowered:
