@@ -20,7 +20,7 @@ KINDS = (("trine_attention", ("high", "low")), ("trine_attention16", ("powers",)
 
 def attention_layer(layer: LayerWriter, step: Step) -> None:
     wide = is_wide(layer.program, step)
-    layer.need("attention", *(["softmax16", "attention16"] if wide else []))
+    layer.need("divide", "attention", *(["softmax16", "attention16"] if wide else []))
     (kind, names), p = KINDS[wide], step.attributes
     a, b, v, y = (layer.tensor(name) for name in (*step.inputs[:3], step.output))
     (rows, depth), keys, values = a.shape[-2:], b.shape[-1], v.shape[-1]

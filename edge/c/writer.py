@@ -19,9 +19,9 @@ from trine.edge.requantize import Requantizer
 
 KERNEL_ORDER = (
     "common", "copy", "tflite", "linear", "packed", "conv", "packed_conv", "conv_transpose", "depthwise", "pool",
-    "elementwise", "sums", "power", "log_sum", "softmax", "attention", "normalise", "indices",
+    "elementwise", "sums", "power", "log_sum", "softmax", "divide", "attention", "normalise", "indices",
     "state_space", "trees", "int16", "linear16", "recurrent", "conv16", "packed16", "depthwise16", "pool16",
-    "softmax16", "attention16", "normalise16", "softmax_stated", "mean_stated", "products", "remainder",
+    "softmax16", "attention16", "normalise16", "quotient16", "softmax_stated", "mean_stated", "products", "remainder",
     "float_math", "float_linear", "float_normalise", "float_transposed", "float_recurrent",
 )  # fmt: skip
 C_TYPES = {

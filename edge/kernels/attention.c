@@ -7,13 +7,6 @@ typedef struct {
     int32_t next_row; /* of the mask */
 } trine_attention_shape;
 
-/* Floor of a quotient whose divisor is positive. */
-TRINE_INLINE int64_t trine_floor_divide(int64_t a, int64_t b)
-{
-    int64_t q = a / b;
-    return q * b > a ? q - 1 : q;
-}
-
 /* y = softmax(a b) v, row after row; `scores` has room for one row. Keys whose `mask` is 0 are left out. */
 TRINE_MAYBE_UNUSED static void trine_attention(const int8_t *a, const int8_t *b, const int8_t *v, int8_t *y,
                                                int32_t *scores, const uint8_t *mask, const trine_attention_shape *p)

@@ -35,7 +35,7 @@ from trine.edge.program import IntegerProgram
 
 # What has code of its own for a core; the rest is loops that look the same everywhere.
 BLOCKED = ("Conv_", "Gemm_", "MatMul_", "Add_", "Mul_", "AveragePool_", "GlobalAveragePool_", "MaxPool_")
-RARE = ("LSTM_", "GRU_", "RNN_", "RowAttention_", "LayerNormalization_")
+RARE = ("LSTM_", "GRU_", "RNN_", "RowAttention_", "LayerNormalization_", "Div_")
 SPECIAL = (
     "residual_depthwise",
     "squeeze_excite",
