@@ -25,8 +25,10 @@ def read(source: SourceNode) -> Node:
     axis = source.integer("axis", 0)
     if any(source.axis(axis, name) != 0 for name in source.inputs[:SCANNED]):
         raise Unsupported("is scanned along an axis that is not the first of an example")
-    (time, channels), (_, states) = source.shape(0), source.shape(4)
     shapes = [source.shape(i) for i in range(6)]
+    if [len(shape) for shape in shapes] != [2] * 5 + [1]:
+        raise Unsupported(f"its inputs are {shapes}; their axes are time or channels, and states")
+    (time, channels), (_, states) = shapes[0], shapes[4]
     fit = [(time, channels)] * 2 + [(time, states)] * 2 + [(channels, states), (channels,)]
     if shapes != fit or {source.type(i) for i in range(6)} != {"float32"}:
         raise Unsupported(f"its float32 inputs are {shapes}; {fit} fit each other")

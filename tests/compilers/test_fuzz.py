@@ -19,7 +19,8 @@ from trine.compilers.cases import case_graph
 from trine.compilers.examples import Examples
 from trine.compilers.graph import Tensor
 from trine.compilers.onnx_reader import read_onnx
-from trine.compilers.operators import Case
+from trine.compilers.onnx_writer import write_onnx
+from trine.compilers.operators import Case, operators
 from trine.devices import EdgeDevice, load_device
 from trine.devices.errors import InputError
 from trine.edge.checking import check_edge
@@ -161,6 +162,22 @@ def test_what_was_found_is_refused_with_a_reason(
     (tmp_path / "model.onnx").write_bytes(make().SerializeToString())
     with pytest.raises(InputError, match=words):
         read_onnx(tmp_path / "model.onnx")
+
+
+def test_a_state_space_model_whose_input_lost_an_axis(tmp_path: Path) -> None:
+    made = write_onnx(case_graph("SelectiveScan", operators()["SelectiveScan"].cases[0]))
+    refused = 0
+    for value in made.graph.input:
+        for at in range(len(value.type.tensor_type.shape.dim)):
+            changed = onnx.ModelProto()
+            changed.CopyFrom(made)
+            (given,) = (v for v in changed.graph.input if v.name == value.name)
+            del given.type.tensor_type.shape.dim[at]
+            (tmp_path / "model.onnx").write_bytes(changed.SerializeToString())
+            with pytest.raises(InputError):
+                read_onnx(tmp_path / "model.onnx")
+            refused += 1
+    assert refused > 8
 
 
 def test_an_input_handed_through_keeps_its_shape(tmp_path: Path) -> None:

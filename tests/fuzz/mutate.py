@@ -78,7 +78,7 @@ def mutate_fields(rng: random.Random, data: bytes) -> bytes:
 
 
 def mutate_operands(rng: random.Random, data: bytes) -> bytes:
-    """The model with a few inputs of its nodes taken away, exchanged, of another rank, or other constants."""
+    """The model with a few inputs of its nodes taken away, exchanged, of other ranks, or other constants."""
     import onnx
     from onnx import numpy_helper
 
@@ -88,6 +88,9 @@ def mutate_operands(rng: random.Random, data: bytes) -> bytes:
     for k in range(rng.choice((1, 1, 2))):
         node = rng.choice(graph.node)
         if not node.input:
+            continue
+        if graph.input and rng.random() < 0.3:
+            change_rank(rng, rng.choice(graph.input))
             continue
         at, how = rng.randrange(len(node.input)), rng.randrange(4)
         value = array(rng)
@@ -102,6 +105,19 @@ def mutate_operands(rng: random.Random, data: bytes) -> bytes:
         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), f"other{k}"))
         node.input[at] = f"other{k}"
     return bytes(model.SerializeToString()[:LIMIT])
+
+
+def change_rank(rng: random.Random, value: Any) -> None:
+    """An input of the graph with an axis more, less or of another size."""
+    axes = value.type.tensor_type.shape.dim
+    sizes = [copied(axis) for axis in axes]
+    at = rng.randrange(len(sizes) + 1)
+    if sizes and rng.random() < 0.5:
+        del sizes[min(at, len(sizes) - 1)]
+    else:
+        sizes.insert(at, type(value.type.tensor_type.shape.dim.add())(dim_value=rng.choice((1, 1, 2, 3, 7))))
+    del axes[:]
+    axes.extend(sizes)
 
 
 def mutate_message(rng: random.Random, message: Any) -> None:
