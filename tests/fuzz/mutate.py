@@ -2,69 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import random
-import zipfile
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
-
-LIMIT = 1 << 20  # files stay under a megabyte
-INTEGERS = (0, 1, -1, 2, 3, 7, 13, 255, 2**31 - 1, -(2**31), 2**31, 2**62, -(2**63), 2**63 - 1)
-REALS = (0.0, -0.0, 1.0, -1.0, 1e-45, 3.4e38, float("inf"), float("-inf"), float("nan"), 0.5, 1e9)
-TEXTS = (
-    "",
-    "x",
-    "x0",
-    "y",
-    "NONE",
-    "BRANCH_LEQ",
-    "\0",
-    "a" * 3000,
-    "../../x",
-    "%s%n",
-    "é中",
-    "ai.onnx.ml",
-    "0",
-)
-DTYPES = (
-    "float32",
-    "float64",
-    "int64",
-    "int32",
-    "int8",
-    "uint8",
-    "bool",
-    "float16",
-    "int16",
-    "uint16",
-    "uint64",
-)
-
-
-def mutate_bytes(rng: random.Random, data: bytes) -> bytes:
-    """A few bytes changed, put in, taken out, repeated, or the end cut off."""
-    out = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 4, 16))):
-        if not out:
-            break
-        at, how = rng.randrange(len(out)), rng.randrange(6)
-        span = rng.choice((1, 1, 2, 8, 64))
-        if how == 0:
-            out[at] = rng.randrange(256)
-        elif how == 1:
-            out[at] ^= 1 << rng.randrange(8)
-        elif how == 2:
-            del out[at : at + span]
-        elif how == 3:
-            out[at:at] = bytes(rng.randrange(256) for _ in range(span))
-        elif how == 4:
-            out[at:at] = out[at : at + span]
-        else:
-            del out[at:]
-    return bytes(out[:LIMIT])
+from archives import npz
+from values import DTYPES, INTEGERS, LIMIT, REALS, TEXTS, mutate_bytes
 
 
 def mutate_fields(rng: random.Random, data: bytes) -> bytes:
@@ -312,82 +257,6 @@ def attribute_value(rng: random.Random, attribute: Any) -> Any:
     if kind == "TENSOR":
         return numpy_helper.from_array(array(rng), "t")
     return None
-
-
-def npz(rng: random.Random, data: bytes) -> bytes:
-    """A calibration file for input x0 of shape (4,), wrong in one way or several."""
-    seed = np.random.default_rng(rng.randrange(2**31))
-    if rng.random() < 0.35:
-        return extreme_values(rng, seed)
-    n = rng.choice((0, 1, 3, 20))
-    x = seed.normal(0, 1, rng.choice(((n, 4), (n, 4), (n, 4), (n,), (n, 4, 1), (4,), ()))).astype(
-        rng.choice(DTYPES)
-    )
-    if rng.random() < 0.3 and x.size:
-        x.reshape(-1)[0] = rng.choice((0, 1)) if x.dtype.kind != "f" else rng.choice(REALS[:9])
-    if rng.random() < 0.1:
-        x = np.asfortranarray(x)
-    arrays: dict[str, Any] = {rng.choice(("x0", "x0", "x0", "x", "X", "a/b", "é")): x}
-    if rng.random() < 0.5:
-        y: Any = seed.integers(-1, 3, rng.choice((n, n + 1))).astype(
-            rng.choice(("int64", "float32", "uint8", "<U3", "bool"))
-        )
-        arrays["y"] = y.astype(object) if rng.random() < 0.2 else y
-    if rng.random() < 0.3:
-        arrays[rng.choice(("group", "classes"))] = np.array(
-            rng.choice((["a", "b"], [1, 2, 3], 5, [[1], [2]]))
-        )
-    file = io.BytesIO()
-    rng.choice((np.savez, np.savez_compressed))(file, **arrays)
-    made = file.getvalue()
-    how = rng.random()
-    if how < 0.3:
-        return mutate_bytes(rng, made)
-    return lying_header(rng, x) if how < 0.5 else made
-
-
-def extreme_values(rng: random.Random, seed: np.random.Generator) -> bytes:
-    """A sound .npz whose numbers are very large, very small, of one sign, on few levels, or labelled oddly."""
-    n = rng.choice((1, 2, 5, 40))
-    size = rng.choice((1e-45, 1e-38, 1e-20, 1e-3, 1.0, 1e6, 1e18, 1e30, 3e37))
-    x = (seed.normal(0, 1, (n, 4)) * size).astype(np.float32)
-    how = rng.randrange(5)
-    if how == 0:
-        x = np.abs(x)
-    elif how == 1:
-        x[:, 1:] = 0
-    elif how == 2:
-        x = np.sign(x)
-    elif how == 3:
-        x[0] = 3e38
-    arrays: dict[str, Any] = {"x0": x}
-    if rng.random() < 0.7:
-        arrays["y"] = seed.integers(rng.choice((-5, 0, 0)), rng.choice((1, 3, 3, 9)), n)
-    if rng.random() < 0.5:
-        arrays["group"] = seed.integers(0, 3, n)
-    if rng.random() < 0.5:
-        arrays["classes"] = np.array(["a", "b", "c"][: rng.choice((1, 2, 3, 3))])
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
-
-
-def lying_header(rng: random.Random, x: np.ndarray) -> bytes:
-    """An .npz whose .npy header states another shape, type or order than what follows."""
-    shape = rng.choice(
-        ("(1000000000000, 4)", "(-1, 4)", "(3, 4,", "(2**40,)", "(True, 4)", "(3, 4)", "(0, 4)", "(1,)*9999")
-    )
-    descr = rng.choice(
-        ("'<f4'", "'|O'", "'<f8'", "[('a','<f4')]", "'<U1000000000'", "'<m8[s]'", "'>f4'", "7")
-    )
-    text = f"{{'descr': {descr}, 'fortran_order': {rng.choice(('False', 'True', '3'))}, 'shape': {shape}, }}"
-    header = text.encode().ljust(118) + b"\n"
-    version = rng.choice((b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x09\x00"))
-    length = len(header).to_bytes(2 if version == b"\x01\x00" else 4, "little")
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
-        archive.writestr("x0.npy", b"\x93NUMPY" + version + length + header + x.tobytes())
-    return file.getvalue()
 
 
 KINDS: dict[str, Callable[[random.Random, bytes], bytes]] = {
