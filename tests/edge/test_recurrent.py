@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,25 @@ def test_sums_of_int16_that_leave_32_bits(op: str, core: str, tmp_path: Path) ->
     inputs = hard_inputs(program, 40)
     inputs["x"][0] = np.where(w[0, 0] < 0, -32768, 32767)
     (found,) = run_on_host([Job(program, emit_c(program, core), inputs)], tmp_path)
+    for name, wanted in program.run(inputs).items():
+        np.testing.assert_array_equal(found[name], wanted)
+
+
+def test_layers_of_both_widths_in_one_program(tmp_path: Path) -> None:
+    starts = ("", "input", "constant")
+    layers = [
+        Layer(op, 6, 5, 7, (0, 1), k % 2, 0.0, False, start, "", 0.5, k)
+        for k, (op, start) in enumerate(product(sorted(GATES), starts))
+    ]
+    seen = watched(together("layers", [layer.graph(f"layer{i}") for i, layer in enumerate(layers)]))
+    places = {name: int(re.findall(r"\d+", name)[0]) for name in every_activation(seen)}
+    bits = {name: 16 if place % 2 else 8 for name, place in places.items()}
+    program = lower(seen, ranges_of(seen, draw(seen, 32, 0)), activation_bits=bits).program
+    assert {(s.kernel, program.tensors[s.output].dtype) for s in program.steps} == set(
+        product(("gru", "lstm", "rnn"), ("int8", "int16"))
+    )
+    inputs = hard_inputs(program, 100)
+    (found,) = run_on_host([Job(program, emit_c(program, "cortex-m4f"), inputs)], tmp_path)
     for name, wanted in program.run(inputs).items():
         np.testing.assert_array_equal(found[name], wanted)
 
