@@ -52,7 +52,8 @@ def rule_of(runs: Runs, gamma: Array, beta: Array | None, x: QuantizedTensor, y:
     """The rule of one layer. Raises ValueError where its numbers leave their integers."""
     if runs.length > LONGEST[x.dtype]:
         raise ValueError(
-            f"normalises over {runs.length} values; at most {LONGEST[x.dtype]} of {x.dtype} keep its sums in their bits"
+            f"normalises over {runs.length} values; "
+            f"at most {LONGEST[x.dtype]} of {x.dtype} keep its sums inside 64 bits"
         )
     epsilon = runs.length**2 * runs.epsilon / float(x.scale) ** 2
     narrowing = 0

@@ -15,7 +15,7 @@ from trine.edge.memory.sharing import Cell, Sharing
 
 SEARCH_STATES = 20_000  # sets of operations the exact order search may visit
 BEAM_WIDTH = 64
-BEAM_WORK = 1 << 24  # steps that a beam may take: it is narrower for networks of more than 512 operations
+BEAM_WORK = 1 << 22  # steps that a beam may take: it is narrower for networks of more than 256 operations
 VARIANTS = 8
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,10 @@ def test_too_long_a_run_is_refused() -> None:
     program = program_of("n", ("RMSNormalization", (1, 4), {"attributes": {"epsilon": 1e-5, "last": 1}, "spread": 1.0,
                                                             "seed": 0}))  # fmt: skip
     node = Node("RMSNormalization", "n", ("x",), ("y",), {"epsilon": 1e-5, "last": 1})
-    runs = runs_of(node, (1, 2 * LONGEST))
-    with pytest.raises(ValueError, match="64 bits"):
-        rule_of(runs, np.ones(2 * LONGEST, np.float32), None, program.tensors["n_x"], program.tensors["n_y"])
+    for kind, longest in LONGEST.items():
+        runs, (x, y) = (
+            runs_of(node, (1, 2 * longest)),
+            (replace(program.tensors[n], dtype=kind) for n in ("n_x", "n_y")),
+        )
+        with pytest.raises(ValueError, match=f"{longest} of {kind} keep its sums inside 64 bits"):
+            rule_of(runs, np.ones(2 * longest, np.float32), None, x, y)
