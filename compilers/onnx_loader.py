@@ -99,6 +99,10 @@ def _envelope_problems(model: Any) -> list[str]:
     numbers = [model.ir_version, *(entry.version for entry in model.opset_import)]
     if not all(0 < number < 1 << 31 for number in numbers):
         problems.append(f"damaged: it states the versions {', '.join(map(str, numbers))}")
+    # What is no UTF-8 comes out of protobuf as bytes.
+    broken = [entry.domain for entry in model.opset_import if not isinstance(entry.domain, str)]
+    if broken:
+        problems.append(f"damaged: an opset's domain is {broken[0]!r}, which is no text")
     problems += [
         f"opset {v} is not supported: {OLDEST_OPSET} to {newest} are; "
         + ("convert it with onnx.version_converter" if v < OLDEST_OPSET else "export with an older opset")

@@ -80,6 +80,9 @@ def referring() -> Any:
 FOUND: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "a huge IR version": (lambda: versions(ir=2**40), "damaged: it states the versions"),
     "a huge opset of another domain": (lambda: versions(ml=-(2**63)), "damaged: it states the versions"),
+    "an opset of a domain that is no text": (
+        lambda: onnx.load_model_from_string(versions().SerializeToString().replace(b"ai.onnx.ml", b"ai.\xd5nnx.ml")),
+        "an opset's domain is b'ai"),
     "Split into another number than it has outputs": (
         lambda: model([helper.make_node("Split", ["x"], ["y", "z"], num_outputs=1)], X), "num_outputs is 1"),
     "GatherND with negative batch_dims": (
